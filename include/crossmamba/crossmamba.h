@@ -1,0 +1,28 @@
+/* crossmamba: predicts from sequence alone whether and how strongly an RNA binds a protein, a small
+ * molecule or another RNA. This header includes the whole public interface. */
+#ifndef CROSSMAMBA_CROSSMAMBA_H
+#define CROSSMAMBA_CROSSMAMBA_H
+
+#include <crossmamba/dataset.h>
+#include <crossmamba/error.h>
+#include <crossmamba/eval.h>
+#include <crossmamba/model.h>
+#include <crossmamba/options.h>
+#include <crossmamba/predict.h>
+#include <crossmamba/runtime.h>
+#include <crossmamba/tables.h>
+#include <crossmamba/train.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CM_VERSION "0.1.0"
+
+/* The library's version, for example "0.1.0". */
+const char *cm_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,37 @@
+/* What this build knows: tasks, encoders, fusion networks. The tables are constant. */
+#ifndef CROSSMAMBA_TABLES_H
+#define CROSSMAMBA_TABLES_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum cm_molecule_type { CM_RNA, CM_PROTEIN, CM_MOLECULE } cm_molecule_type;
+
+/* "RNA", "protein", "small molecule" */
+const char *cm_molecule_type_name(cm_molecule_type type);
+
+typedef struct cm_task {
+    const char *name; /* "rna-protein" */
+    cm_molecule_type a, b;
+    int affinity;     /* 1: regression of an affinity; 0: binary interaction */
+    const char *unit; /* "pKd"; "probability" for binary tasks */
+    const char *encoder_a, *encoder_b; /* defaults */
+    const char *help;
+} cm_task;
+
+/* NULL when there is no such task. */
+const cm_task *cm_task_find(const char *name);
+const cm_task *cm_task_rows(int *count);
+
+typedef struct cm_table_row {
+    const char *name, *help;
+} cm_table_row;
+/* Row i of the table of encoders or fusion networks; 0 when i is past the end. */
+int cm_encoder_row(int i, cm_table_row *row);
+int cm_fusion_row(int i, cm_table_row *row);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,32 @@
+/* Training. */
+#ifndef CROSSMAMBA_TRAIN_H
+#define CROSSMAMBA_TRAIN_H
+
+#include <crossmamba/dataset.h>
+#include <crossmamba/error.h>
+#include <crossmamba/options.h>
+#include <crossmamba/runtime.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cm_train_request {
+    cm_options options;
+    const char *model_path;      /* written at the end, atomically */
+    const char *checkpoint_path; /* NULL: model_path with ".checkpoint" added; removed at the end */
+    double checkpoint_seconds;   /* least time between checkpoints; they fall on epoch ends. 0: every epoch */
+    int resume;                  /* continue from the checkpoint when there is one */
+    const char *notes;           /* free text for the card, or NULL */
+    const char *licence;         /* licence notes of the data for the card, or NULL */
+} cm_train_request;
+
+/* Trains on dataset (with labels) and writes the model file. When runtime asks to stop, the checkpoint is
+ * written and CM_INTERRUPTED returned. Results depend on dataset and options alone. */
+cm_status cm_train(const cm_train_request *request, const cm_dataset *dataset, const cm_runtime *runtime,
+                   cm_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,28 @@
+/* Chemistry by RDKit behind a C face (bio/chem.cpp is the only C++ file). */
+#ifndef CM_BIO_CHEM_H
+#define CM_BIO_CHEM_H
+
+#include "base/fail.h"
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* RDKit's version, for example "2022.09.3". */
+const char *cm_chem_version(void);
+
+/* Canonical SMILES (isomeric) of smiles into out[size]; CM_DATA when RDKit cannot read it, when it is longer
+ * than 5,000 characters (RDKit's cost explodes on giants), nested deeper than 200 or without an atom. file
+ * and name name the record in messages. NULL out: only checks. */
+cm_status cm_chem_canonical(const char *smiles, char *out, size_t size, const char *file, const char *name,
+                            cm_error *error);
+
+/* Morgan fingerprint counts, radius 2, folded to width columns, as log(1 + count). smiles must have passed
+ * cm_chem_canonical. */
+cm_status cm_chem_morgan(const char *smiles, int64_t width, float *out, cm_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

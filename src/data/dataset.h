@@ -1,0 +1,36 @@
+/* The inside of a data set (the public face is crossmamba/dataset.h). */
+#ifndef CM_DATA_DATASET_H
+#define CM_DATA_DATASET_H
+
+#include "base/fail.h"
+#include <crossmamba/dataset.h>
+#include <stdint.h>
+
+/* A distinct molecule of one side, by normalised text. */
+typedef struct cm_entity {
+    char *text; /* normalised sequence or canonical SMILES */
+    int64_t length;
+    double unknown; /* share of unknown residues */
+} cm_entity;
+
+typedef struct cm_pair {
+    int32_t entity[2]; /* into cm_dataset.entities[side] */
+    int32_t fold;      /* into cm_dataset.folds, -1: no fold column */
+    float label;
+    const char *id[2]; /* as in the files, for output only */
+} cm_pair;
+
+struct cm_dataset {
+    const cm_task *task;
+    cm_dataset_options options;
+    cm_entity *entities[2];
+    int64_t n_entities[2];
+    cm_pair *pairs;
+    int64_t n_pairs;
+    char **folds; /* distinct values of the fold column, in order of appearance */
+    int64_t n_folds;
+    char hash[65]; /* sha256 over the texts, labels and folds of all pairs in order */
+    struct cm_dataset_private *private_; /* lookup tables and id memory of data/dataset.c */
+};
+
+#endif
