@@ -9,14 +9,14 @@
 extern "C" {
 #endif
 
-#define CM_STATUS_LIST(X)                                                                          \
-    X(OK, "done")                                                                                  \
-    X(MEMORY, "out of memory")                                                                     \
-    X(IO, "input or output failed")                                                                \
-    X(DATA, "bad data")                                                                            \
-    X(USAGE, "bad argument")                                                                       \
-    X(MODEL, "missing or unsuitable model")                                                        \
-    X(NUMERIC, "not a finite number")                                                              \
+#define CM_STATUS_LIST(X)                   \
+    X(OK, "done")                           \
+    X(MEMORY, "out of memory")              \
+    X(IO, "input or output failed")         \
+    X(DATA, "bad data")                     \
+    X(USAGE, "bad argument")                \
+    X(MODEL, "missing or unsuitable model") \
+    X(NUMERIC, "not a finite number")       \
     X(INTERRUPTED, "interrupted")
 
 typedef enum cm_status {

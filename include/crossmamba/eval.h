@@ -17,11 +17,12 @@ typedef struct cm_eval_request {
     cm_options options;
     const char *const *models; /* names of fusion networks to compare, and "id-only" for the baseline */
     int n_models;
-    int folds;               /* random folds over the pairs, stratified by label; 0: the given folds */
-    const char *test_fold;   /* with given folds: only this value is tested (the rest trains), or NULL */
-    const char *train_fold;  /* with given folds: only this value trains, every other value is tested in turn */
+    int folds;             /* random folds over the pairs, stratified by label; 0: the given folds */
+    const char *test_fold; /* with given folds: only this value is tested (the rest trains), or NULL */
+    const char
+        *train_fold; /* with given folds: only this value trains, every other value is tested in turn */
     const char *predictions_path; /* pooled out-of-fold predictions as TSV, or NULL */
-    int shuffle_labels;      /* 1: labels permuted first (y-scrambling) */
+    int shuffle_labels;           /* 1: labels permuted first (y-scrambling) */
     const char *checkpoint_path; /* finished (model, fold) units are kept here and not computed again; NULL */
 } cm_eval_request;
 

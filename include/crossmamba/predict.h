@@ -13,8 +13,8 @@ extern "C" {
 
 typedef struct cm_prediction {
     const char *id_a, *id_b;
-    double score; /* the network's raw output: a logit, or the affinity before calibration */
-    double value; /* calibrated: probability of interaction, or affinity in the task's unit */
+    double score;         /* the network's raw output: a logit, or the affinity before calibration */
+    double value;         /* calibrated: probability of interaction, or affinity in the task's unit */
     const char *warnings; /* "" or for example "A longer than trained;B unknown residues 12 %" */
 } cm_prediction;
 

@@ -14,8 +14,8 @@ const char *cm_molecule_type_name(cm_molecule_type type);
 typedef struct cm_task {
     const char *name; /* "rna-protein" */
     cm_molecule_type a, b;
-    int affinity;     /* 1: regression of an affinity; 0: binary interaction */
-    const char *unit; /* "pKd"; "probability" for binary tasks */
+    int affinity;                      /* 1: regression of an affinity; 0: binary interaction */
+    const char *unit;                  /* "pKd"; "probability" for binary tasks */
     const char *encoder_a, *encoder_b; /* defaults */
     const char *help;
 } cm_task;

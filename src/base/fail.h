@@ -16,8 +16,7 @@ cm_text cm_format(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* Fills *error (NULL allowed: then nothing is recorded) and returns status. file, place, expected
  * may be NULL. found is a printf format; every text is sanitised (see cm_error). */
 cm_status cm_fail(cm_error *error, cm_status status, const char *file, const char *place,
-                  const char *expected, const char *found, ...)
-    __attribute__((format(printf, 6, 7)));
+                  const char *expected, const char *found, ...) __attribute__((format(printf, 6, 7)));
 
 /* CM_MEMORY with the size that was asked for (0: not known). */
 cm_status cm_fail_memory(cm_error *error, size_t bytes);
@@ -26,10 +25,10 @@ cm_status cm_fail_memory(cm_error *error, size_t bytes);
 cm_status cm_fail_errno(cm_error *error, const char *file, const char *action, int errnum);
 
 /* Leaves the enclosing function with the status of call when it is not CM_OK. */
-#define CM_TRY(call)                                                                               \
-    do {                                                                                           \
-        cm_status cm_try_status_ = (call);                                                         \
-        if (cm_try_status_ != CM_OK) return cm_try_status_;                                        \
+#define CM_TRY(call)                                        \
+    do {                                                    \
+        cm_status cm_try_status_ = (call);                  \
+        if (cm_try_status_ != CM_OK) return cm_try_status_; \
     } while (0)
 
 #endif

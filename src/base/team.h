@@ -12,7 +12,7 @@ typedef struct cm_team cm_team;
  * for a short while and then sleep. A library that brings its own threads (OpenMP inside oneDNN) is
  * held to one thread inside every member of the team, the caller included. */
 cm_team *cm_team_create(int threads);
-void cm_team_destroy(cm_team *team); /* NULL is allowed */
+void cm_team_destroy(cm_team *team);   /* NULL is allowed */
 int cm_team_size(const cm_team *team); /* 1 for NULL */
 
 /* Calls body(context, begin, end, member) on ranges that together cover [0, items) once, ranges cut at

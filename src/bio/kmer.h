@@ -12,8 +12,8 @@
  * (20 + 400 + 343 = 763). */
 int64_t cm_kmer_width(cm_molecule_type type);
 
-/* sequence: normalised (bio/sequence.h). Window w of n covers residues [w * length / n, (w + 1) * length / n).
- * out [n, stride >= width]. */
+/* sequence: normalised (bio/sequence.h). Window w of n covers residues [w * length / n, (w + 1) * length /
+ * n). out [n, stride >= width]. */
 void cm_kmer_spectrum(cm_molecule_type type, const char *sequence, int64_t length, int64_t n, float *out,
                       int64_t stride);
 

@@ -7,8 +7,8 @@
 
 /* What normalising met. */
 typedef struct cm_sequence_report {
-    long unknown;   /* residues that carry no identity: IUPAC ambiguity codes, X, '-', '.', '_' */
-    long chains;    /* parts separated by '|', at least 1 */
+    long unknown; /* residues that carry no identity: IUPAC ambiguity codes, X, '-', '.', '_' */
+    long chains;  /* parts separated by '|', at least 1 */
     long lower_case, thymine, stops;
 } cm_sequence_report;
 

@@ -29,7 +29,7 @@ struct cm_dataset {
     int64_t n_pairs;
     char **folds; /* distinct values of the fold column, in order of appearance */
     int64_t n_folds;
-    char hash[65]; /* sha256 over the texts, labels and folds of all pairs in order */
+    char hash[65];                       /* sha256 over the texts, labels and folds of all pairs in order */
     struct cm_dataset_private *private_; /* lookup tables and id memory of data/dataset.c */
 };
 

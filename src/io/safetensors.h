@@ -8,7 +8,10 @@
 #include <stdint.h>
 
 /* Enum order as upstream; the writer sorts by it, highest first. */
-#define CM_DTYPE_LIST(X) X(BOOL, 1) X(U8, 1) X(I8, 1) X(F8_E5M2, 1) X(F8_E4M3, 1) X(I16, 2) X(U16, 2) X(F16, 2) X(BF16, 2) X(I32, 4) X(U32, 4) X(F32, 4) X(F64, 8) X(I64, 8) X(U64, 8)
+#define CM_DTYPE_LIST(X)                                                                             \
+    X(BOOL, 1)                                                                                       \
+    X(U8, 1) X(I8, 1) X(F8_E5M2, 1) X(F8_E4M3, 1) X(I16, 2) X(U16, 2) X(F16, 2) X(BF16, 2) X(I32, 4) \
+        X(U32, 4) X(F32, 4) X(F64, 8) X(I64, 8) X(U64, 8)
 typedef enum cm_dtype {
 #define X(name, bytes) CM_DTYPE_##name,
     CM_DTYPE_LIST(X)
@@ -35,7 +38,7 @@ cm_status cm_safetensors_read(cm_safetensors **file, const void *data, size_t si
 void cm_safetensors_close(cm_safetensors *file);
 
 size_t cm_safetensors_count(const cm_safetensors *file);
-const cm_tensor *cm_safetensors_get(const cm_safetensors *file, size_t i); /* in file order */
+const cm_tensor *cm_safetensors_get(const cm_safetensors *file, size_t i);          /* in file order */
 const cm_tensor *cm_safetensors_find(const cm_safetensors *file, const char *name); /* NULL: not there */
 const char *cm_safetensors_metadata(const cm_safetensors *file, const char *key);   /* NULL: not there */
 

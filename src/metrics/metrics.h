@@ -8,22 +8,27 @@
 
 /* Binary: value is a probability; class 1 when value >= threshold. Every metric is finite: a ratio with a
  * zero denominator is 0, AUROC and AUPRC of one class are NaN. */
-#define CM_BINARY_METRICS(X) X(accuracy, "accuracy") X(sensitivity, "sensitivity") X(specificity, "specificity") X(precision, "precision") X(f1, "F1") X(mcc, "MCC") X(auroc, "AUROC") X(auprc, "AUPRC") X(balanced_accuracy, "balanced accuracy") X(brier, "Brier") X(ece, "ECE")
+#define CM_BINARY_METRICS(X)                                                                          \
+    X(accuracy, "accuracy")                                                                           \
+    X(sensitivity, "sensitivity") X(specificity, "specificity") X(precision, "precision") X(f1, "F1") \
+        X(mcc, "MCC") X(auroc, "AUROC") X(auprc, "AUPRC") X(balanced_accuracy, "balanced accuracy")   \
+            X(brier, "Brier") X(ece, "ECE")
 /* Regression: Pearson, Spearman, RMSE, MAE, coefficient of determination, concordance index (ties in the
  * label left out, ties in the value count half). Correlations of a constant are 0. */
-#define CM_AFFINITY_METRICS(X) X(pearson, "Pearson") X(spearman, "Spearman") X(rmse, "RMSE") X(mae, "MAE") X(r2, "R2") X(ci, "CI")
+#define CM_AFFINITY_METRICS(X) \
+    X(pearson, "Pearson") X(spearman, "Spearman") X(rmse, "RMSE") X(mae, "MAE") X(r2, "R2") X(ci, "CI")
 
 enum {
 #define X(field, name) CM_BINARY_##field,
     CM_BINARY_METRICS(X)
 #undef X
-    CM_BINARY_COUNT
+        CM_BINARY_COUNT
 };
 enum {
 #define X(field, name) CM_AFFINITY_##field,
     CM_AFFINITY_METRICS(X)
 #undef X
-    CM_AFFINITY_COUNT
+        CM_AFFINITY_COUNT
 };
 enum { CM_METRICS_MAX = 16 };
 

@@ -8,12 +8,12 @@
 #include <stddef.h>
 
 typedef struct cm_param {
-    char *name;        /* "fusion.layers.0.forward.in_proj.weight" */
-    int n_dims;        /* 1..3 */
-    int64_t dims[3];   /* the shape in a file; as a matrix: rows = dims[0] (1 for 1-D), cols = the rest */
-    int64_t offset;    /* of its first element in the flat block, a multiple of 16 floats */
+    char *name;      /* "fusion.layers.0.forward.in_proj.weight" */
+    int n_dims;      /* 1..3 */
+    int64_t dims[3]; /* the shape in a file; as a matrix: rows = dims[0] (1 for 1-D), cols = the rest */
+    int64_t offset;  /* of its first element in the flat block, a multiple of 16 floats */
     int64_t count;
-    bool decay;        /* weight decay applies */
+    bool decay; /* weight decay applies */
 } cm_param;
 
 typedef struct cm_params cm_params;

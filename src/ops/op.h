@@ -20,20 +20,26 @@
 
 enum { CM_OP_MAX_IN = 8, CM_OP_MAX_SEGMENTS = 2 };
 
-typedef enum cm_activation { CM_ACT_NONE, CM_ACT_SILU, CM_ACT_GELU, CM_ACT_RELU, CM_ACT_SOFTPLUS } cm_activation;
+typedef enum cm_activation {
+    CM_ACT_NONE,
+    CM_ACT_SILU,
+    CM_ACT_GELU,
+    CM_ACT_RELU,
+    CM_ACT_SOFTPLUS
+} cm_activation;
 
 /* The parameters of all ops; each op's file says which ones it reads. Zero-initialise. */
 typedef struct cm_op_attr {
-    float eps;            /* norms */
-    float probability;    /* dropout: chance of a zero */
-    float sigma;          /* noise: standard deviation */
-    float gamma, alpha;   /* focal loss */
-    float delta;          /* Huber */
-    float scale;          /* attention: factor on the scores, 0 = 1/sqrt(head width) */
-    int heads;            /* attention */
-    int reverse;          /* conv1d, selective scan: run from the last row of a segment to the first */
+    float eps;                /* norms */
+    float probability;        /* dropout: chance of a zero */
+    float sigma;              /* noise: standard deviation */
+    float gamma, alpha;       /* focal loss */
+    float delta;              /* Huber */
+    float scale;              /* attention: factor on the scores, 0 = 1/sqrt(head width) */
+    int heads;                /* attention */
+    int reverse;              /* conv1d, selective scan: run from the last row of a segment to the first */
     cm_activation activation; /* fused activation where an op offers it */
-    uint64_t rng_key;     /* dropout, noise */
+    uint64_t rng_key;         /* dropout, noise */
 } cm_op_attr;
 
 /* One application of an op. Views with data NULL are absent. */
