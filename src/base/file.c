@@ -45,8 +45,8 @@ static cm_status open_regular(const char *path, int *fd, size_t *size, cm_error 
 }
 
 cm_status cm_file_map_open(cm_file_map *map, const char *path, cm_error *error) {
-    int fd;
-    size_t size;
+    int fd = -1;
+    size_t size = 0;
     CM_TRY(open_regular(path, &fd, &size, error));
     void *data = NULL;
     if (size > 0) data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
