@@ -47,6 +47,7 @@ typedef struct cm_op_call {
     const cm_op_attr *attr;
     cm_segments segments[CM_OP_MAX_SEGMENTS]; /* count 0 where unused */
     const int32_t *ids;                       /* embedding: one row number per output row */
+    int64_t n_ids;
     int n_in;
     cm_mat in[CM_OP_MAX_IN];
     cm_mat out;
