@@ -1,4 +1,5 @@
-/* JSON of strangers, through jansson: duplicate keys, NUL in keys and nesting over 64 refused. */
+/* JSON of strangers, through jansson: duplicate keys, NUL characters, nesting over 64 levels and texts of more
+ * than 4 Mi objects and arrays or 16 Mi commas are refused. */
 #ifndef CM_IO_JSON_H
 #define CM_IO_JSON_H
 
@@ -10,7 +11,8 @@
 cm_status cm_json_parse(json_t **result, const char *text, size_t len, const char *file, const char *place,
                         cm_error *error);
 
-/* Required members with their type; CM_DATA with the key as place. Borrowed. */
+/* A required member with its type; CM_DATA with the key as place. JSON_REAL takes any number (read it with
+ * json_number_value), JSON_TRUE or JSON_FALSE either truth value. Borrowed. */
 cm_status cm_json_member(const json_t *object, const char *key, json_type type, json_t **value,
                          const char *file, cm_error *error);
 
