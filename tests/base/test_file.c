@@ -1,0 +1,256 @@
+/* Mapping of regular files only, and replacing a file whole or not at all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "fail_alloc.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static char folder[64];
+static char path_text[160];
+
+static const char *path_in(const char *name) {
+    snprintf(path_text, sizeof path_text, "%s/%s", folder, name);
+    return path_text;
+}
+
+static int make_folder(void **state) {
+    (void)state;
+    snprintf(folder, sizeof folder, "test_file_XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    DIR *list = opendir(folder);
+    if (!list) return -1;
+    for (struct dirent *entry; (entry = readdir(list));) {
+        if (entry->d_name[0] != '.') remove(path_in(entry->d_name));
+    }
+    closedir(list);
+    return rmdir(folder);
+}
+
+static int entries_in_folder(void) {
+    int count = 0;
+    DIR *list = opendir(folder);
+    for (struct dirent *entry; (entry = readdir(list));) count += entry->d_name[0] != '.';
+    closedir(list);
+    return count;
+}
+
+static cm_status replace_text(const char *path, const char *text, cm_error *error) {
+    cm_file_part part = {.data = text, .size = strlen(text)};
+    return cm_file_replace(path, &part, 1, error);
+}
+
+static void assert_content(const char *path, const char *text) {
+    cm_file_map map;
+    assert_int_equal(cm_file_map_open(&map, path, NULL), CM_OK);
+    assert_int_equal(map.size, strlen(text));
+    if (map.size > 0) assert_memory_equal(map.data, text, map.size);
+    cm_file_map_close(&map);
+    assert_null(map.data);
+}
+
+static void assert_map_refused(const char *path, const char *found) {
+    cm_file_map map = {.size = 7};
+    cm_error error;
+    assert_int_equal(cm_file_map_open(&map, path, &error), CM_IO);
+    assert_string_equal(error.file, path);
+    assert_string_equal(error.found, found);
+    assert_int_equal(map.size, 7);
+}
+
+static void parts_are_joined(void **state) {
+    (void)state;
+    const char *path = path_in("joined");
+    cm_file_part parts[] = {{"ab", 2}, {NULL, 0}, {"cde", 3}};
+    assert_int_equal(cm_file_replace(path, parts, 3, NULL), CM_OK);
+    assert_content(path, "abcde");
+    assert_int_equal(cm_file_replace(path, NULL, 0, NULL), CM_OK);
+    assert_content(path, "");
+}
+
+static void old_content_is_replaced(void **state) {
+    (void)state;
+    const char *path = path_in("twice");
+    assert_int_equal(replace_text(path, "the first and longer text", NULL), CM_OK);
+    assert_int_equal(replace_text(path, "second", NULL), CM_OK);
+    assert_content(path, "second");
+    assert_int_equal(entries_in_folder(), 2); /* joined, twice: nothing left behind */
+}
+
+static void relative_names_work(void **state) {
+    (void)state;
+    char name[80];
+    snprintf(name, sizeof name, "%s_beside", folder);
+    assert_int_equal(replace_text(name, "x", NULL), CM_OK);
+    assert_content(name, "x");
+    unlink(name);
+}
+
+static void a_leftover_temporary_is_passed_over(void **state) {
+    (void)state;
+    char stale[200];
+    const char *path = path_in("stale");
+    snprintf(stale, sizeof stale, "%s.tmp.%ld.0", path, (long)getpid());
+    FILE *file = fopen(stale, "w");
+    fclose(file);
+    assert_int_equal(replace_text(path, "new", NULL), CM_OK);
+    assert_content(path, "new");
+    assert_int_equal(unlink(stale), 0);
+}
+
+/* A hundred of them are not. */
+static void endless_leftovers_fail(void **state) {
+    (void)state;
+    char stale[200];
+    cm_error error;
+    const char *path = path_in("stale");
+    for (int i = 0; i < 100; i++) {
+        snprintf(stale, sizeof stale, "%s.tmp.%ld.%d", path, (long)getpid(), i);
+        fclose(fopen(stale, "w"));
+    }
+    assert_int_equal(replace_text(path, "newer", &error), CM_IO);
+    assert_string_equal(error.found, "cannot write: File exists");
+    assert_content(path, "new");
+    for (int i = 0; i < 100; i++) {
+        snprintf(stale, sizeof stale, "%s.tmp.%ld.%d", path, (long)getpid(), i);
+        unlink(stale);
+    }
+}
+
+static void assert_replace_refused(const char *path, const char *found) {
+    cm_error error;
+    assert_int_equal(replace_text(path, "x", &error), CM_IO);
+    assert_string_equal(error.file, path);
+    assert_string_equal(error.found, found);
+}
+
+static void bad_targets_are_refused(void **state) {
+    (void)state;
+    char long_name[400];
+    assert_replace_refused(path_in("none/file"), "cannot write: No such file or directory");
+    assert_replace_refused(path_in("twice/file"), "cannot write: Not a directory");
+    assert_replace_refused("/dev/null", "a device");
+    assert_replace_refused(path_in(""), "the name of a folder");
+    assert_replace_refused(path_in("."), "a directory");
+    assert_replace_refused("", "the name of a folder");
+    snprintf(long_name, sizeof long_name, "%s/%0250d", folder, 1); /* fits, but not with a suffix */
+    cm_error error;
+    assert_int_equal(replace_text(long_name, "x", &error), CM_IO);
+    assert_string_equal(error.found, "cannot write: File name too long");
+    snprintf(long_name, sizeof long_name, "%s/%0300d", folder, 1);
+    assert_int_equal(replace_text(long_name, "x", NULL), CM_IO);
+}
+
+static void read_only_folder_is_refused(void **state) {
+    (void)state;
+    if (geteuid() == 0) skip(); /* root may write anywhere */
+    assert_int_equal(replace_text(path_in("kept"), "old", NULL), CM_OK);
+    chmod(folder, 0555);
+    assert_replace_refused(path_in("kept"), "cannot write: Permission denied");
+    chmod(folder, 0755);
+    assert_content(path_in("kept"), "old");
+}
+
+/* A write that fails halfway, as on a full disk: here at the limit of the file size. */
+static void failed_write_leaves_the_old_file(void **state) {
+    (void)state;
+    const char *path = path_in("limited");
+    static char large[100000];
+    struct rlimit old, small;
+    assert_int_equal(replace_text(path, "old", NULL), CM_OK);
+    int entries = entries_in_folder();
+    cm_file_part part = {.data = large, .size = sizeof large};
+    cm_error error;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = (struct rlimit){.rlim_cur = 50000, .rlim_max = old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    cm_status status = cm_file_replace(path, &part, 1, &error);
+    setrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, handler);
+    assert_int_equal(status, CM_IO);
+    assert_string_equal(error.found, "cannot write: File too large");
+    assert_content(path, "old");
+    assert_int_equal(entries_in_folder(), entries);
+}
+
+static void out_of_memory(void **state) {
+    (void)state;
+    fail_alloc_from(0);
+    cm_status status = replace_text(path_in("memory"), "x", NULL);
+    assert_true(fail_alloc_stop());
+    assert_int_equal(status, CM_MEMORY);
+}
+
+static void links_are_replaced_themselves(void **state) {
+    (void)state;
+    char target[160];
+    snprintf(target, sizeof target, "%s", path_in("target"));
+    assert_int_equal(replace_text(target, "target", NULL), CM_OK);
+    const char *link_path = path_in("link");
+    assert_int_equal(symlink("target", link_path), 0);
+    assert_content(link_path, "target");
+    assert_int_equal(replace_text(link_path, "link", NULL), CM_OK);
+    assert_content(link_path, "link");
+    assert_content(target, "target");
+}
+
+static void only_regular_files_are_mapped(void **state) {
+    (void)state;
+    assert_map_refused(path_in("absent"), "cannot open: No such file or directory");
+    assert_map_refused(folder, "a directory");
+    assert_map_refused("/dev/zero", "a device");
+    assert_int_equal(mkfifo(path_in("fifo"), 0600), 0);
+    assert_map_refused(path_in("fifo"), "a FIFO"); /* and does not wait for a writer */
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path_in("socket"));
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0) {
+        assert_map_refused(path_in("socket"), "a socket");
+    }
+    close(fd);
+}
+
+static void unreadable_files_are_refused(void **state) {
+    (void)state;
+    if (geteuid() == 0) skip();
+    assert_int_equal(replace_text(path_in("secret"), "x", NULL), CM_OK);
+    chmod(path_in("secret"), 0);
+    assert_map_refused(path_in("secret"), "cannot open: Permission denied");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_are_joined),
+        cmocka_unit_test(old_content_is_replaced),
+        cmocka_unit_test(relative_names_work),
+        cmocka_unit_test(a_leftover_temporary_is_passed_over),
+        cmocka_unit_test(endless_leftovers_fail),
+        cmocka_unit_test(bad_targets_are_refused),
+        cmocka_unit_test(read_only_folder_is_refused),
+        cmocka_unit_test(failed_write_leaves_the_old_file),
+        cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(links_are_replaced_themselves),
+        cmocka_unit_test(only_regular_files_are_mapped),
+        cmocka_unit_test(unreadable_files_are_refused),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
