@@ -1,5 +1,6 @@
+/* The version of the library, from the build. */
 #include <crossmamba/crossmamba.h>
 
 const char *cm_version(void) {
-    return CM_VERSION;
+    return CM_LIBRARY_VERSION;
 }

@@ -17,8 +17,6 @@
 extern "C" {
 #endif
 
-#define CM_VERSION "0.1.0"
-
 /* The library's version, for example "0.1.0". */
 const char *cm_version(void);
 

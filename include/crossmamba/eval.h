@@ -13,29 +13,32 @@
 extern "C" {
 #endif
 
+/* Zero-initialise, then set what is needed. */
 typedef struct cm_eval_request {
     cm_options options;
-    const char *const *models; /* names of fusion networks to compare, and "id-only" for the baseline */
+    const char *const *models; /* names of fusion networks to compare, and "id-only" for the baseline that
+                                  sees no sequence */
     int n_models;
-    int folds;             /* random folds over the pairs, stratified by label; 0: the given folds */
-    const char *test_fold; /* with given folds: only this value is tested (the rest trains), or NULL */
-    const char
-        *train_fold; /* with given folds: only this value trains, every other value is tested in turn */
-    const char *predictions_path; /* pooled out-of-fold predictions as TSV, or NULL */
-    int shuffle_labels;           /* 1: labels permuted first (y-scrambling) */
-    const char *checkpoint_path; /* finished (model, fold) units are kept here and not computed again; NULL */
+    int folds;              /* random folds over the pairs, stratified by label; 0: the given folds */
+    const char *test_fold;  /* with given folds: only this value is tested, the rest trains; or NULL */
+    const char *train_fold; /* with given folds: only this value trains, every other one is tested; or NULL */
+    int repeats;            /* whole evaluations with seeds seed, seed + 1, ...; 0 or 1: one */
+    int shuffle_labels;     /* 1: labels are permuted over the pairs first (y-scrambling) */
+    const char *predictions_path;  /* out-of-fold predictions as TSV, or NULL */
+    const char *checkpoint_folder; /* finished (model, repeat, fold) units are kept in this folder and not
+                                      computed again; or NULL */
 } cm_eval_request;
 
-/* One line of the result: a metric of a model, pooled over all test folds and as mean and standard
- * deviation over the folds. */
+/* One line of the result: a metric of a model over the tested pairs. */
 typedef struct cm_eval_line {
     const char *model;  /* "crossmamba", ..., "id-only" */
     const char *fold;   /* "all", or with train_fold the tested value */
     const char *metric; /* "MCC", "AUROC", "Pearson", ... */
-    double pooled, mean, sd;
-    double low, high; /* 95 % interval of the pooled value: bootstrap over pairs' A and B molecules */
-    long pairs;
-    int folds;
+    double pooled;      /* over all tested pairs together (mean over repeats) */
+    double mean, sd;    /* over repeats and folds; sd is NaN for a single one */
+    double low, high; /* 95 % interval of the first repeat's pooled value: bootstrap over A and B molecules */
+    long pairs;       /* tested pairs */
+    int units;        /* repeats x folds behind mean and sd */
 } cm_eval_line;
 
 typedef int (*cm_eval_sink)(void *context, const cm_eval_line *line);
@@ -43,7 +46,7 @@ typedef int (*cm_eval_sink)(void *context, const cm_eval_line *line);
 cm_status cm_eval(const cm_eval_request *request, const cm_dataset *dataset, cm_eval_sink sink, void *context,
                   const cm_runtime *runtime, cm_error *error);
 
-/* The same metrics for a trained model on a data set with labels, and the id-only baseline is left out. */
+/* The same metrics for a trained model on a data set with labels (model is "model" in the lines). */
 cm_status cm_eval_model(cm_model *model, const cm_dataset *dataset, const char *predictions_path,
                         cm_eval_sink sink, void *context, const cm_runtime *runtime, cm_error *error);
 

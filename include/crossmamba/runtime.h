@@ -16,7 +16,8 @@ typedef struct cm_progress {
     const char *text; /* never NULL */
 } cm_progress;
 
-/* Zero-initialise for one thread, no messages, no stop. The callbacks run in the calling thread. */
+/* Zero-initialise for one thread, no messages, no stop. log and progress run in the calling thread; stop may
+ * also be polled from other threads of the call. */
 typedef struct cm_runtime {
     int threads; /* 0 or 1: one; results never depend on it */
     void (*log)(void *context, cm_log_level level, const char *line); /* NULL: silent */

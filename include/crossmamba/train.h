@@ -15,10 +15,11 @@ typedef struct cm_train_request {
     cm_options options;
     const char *model_path;      /* written at the end, atomically */
     const char *checkpoint_path; /* NULL: model_path with ".checkpoint" added; removed at the end */
-    double checkpoint_seconds;   /* least time between checkpoints; they fall on epoch ends. 0: every epoch */
+    double checkpoint_seconds;   /* least time between checkpoints; 0: every step */
     int resume;                  /* continue from the checkpoint when there is one */
     const char *notes;           /* free text for the card, or NULL */
     const char *licence;         /* licence notes of the data for the card, or NULL */
+    const char *evaluation;      /* results of an evaluation of the same recipe for the card, or NULL */
 } cm_train_request;
 
 /* Trains on dataset (with labels) and writes the model file. When runtime asks to stop, the checkpoint is

@@ -1,0 +1,121 @@
+/* Tables on stdout or into a file that appears only when it is complete. */
+#include "cli/common.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static cm_status choose_format(cm_output *output, const cm_args *args, cm_error *error) {
+    static const char *const names[] = {"tsv", "csv", "jsonl"};
+    const char *format = cm_args_get(args, "format");
+    output->format = CM_TSV;
+    for (int i = 0; format && i < 3; i++)
+        if (strcmp(format, names[i]) == 0) {
+            output->format = (cm_format)i;
+            return CM_OK;
+        }
+    return format ? cm_cli_fail(error, CM_USAGE, NULL, "option --format", "tsv, csv or jsonl", format)
+                  : CM_OK;
+}
+
+/* A fresh file beside the wanted one, with the permissions of any new file. */
+static cm_status open_file(cm_output *output, const char *path, cm_error *error) {
+    output->path = path;
+    int length = snprintf(output->temporary, sizeof output->temporary, "%s.XXXXXX", path);
+    if (length < 0 || (size_t)length >= sizeof output->temporary)
+        return cm_cli_fail(error, CM_USAGE, path, NULL, "a shorter path", "a path too long");
+    int file = mkstemp(output->temporary);
+    mode_t mask = umask(0);
+    umask(mask);
+    if (file >= 0) fchmod(file, 0666 & ~mask);
+    output->stream = file < 0 ? NULL : fdopen(file, "w");
+    if (output->stream) return CM_OK;
+    int reason = errno;
+    if (file >= 0) {
+        close(file);
+        unlink(output->temporary);
+    }
+    return cm_cli_fail(error, CM_IO, path, NULL, "a file that can be written", strerror(reason));
+}
+
+static void csv_cell(FILE *stream, const char *cell) {
+    if (!strpbrk(cell, ",\"\r\n")) {
+        fputs(cell, stream);
+        return;
+    }
+    fputc('"', stream);
+    for (; *cell; cell++) {
+        if (*cell == '"') fputc('"', stream);
+        fputc(*cell, stream);
+    }
+    fputc('"', stream);
+}
+
+static void json_cell(FILE *stream, const char *cell) {
+    fputc('"', stream);
+    for (; *cell; cell++) {
+        if (*cell == '"' || *cell == '\\')
+            fprintf(stream, "\\%c", *cell);
+        else if ((unsigned char)*cell < 0x20)
+            fprintf(stream, "\\u%04x", (unsigned)*cell);
+        else
+            fputc(*cell, stream);
+    }
+    fputc('"', stream);
+}
+
+static void separated_row(const cm_output *output, const char *const *cells) {
+    for (int i = 0; i < output->n_columns; i++) {
+        if (i > 0) fputc(output->format == CM_TSV ? '\t' : ',', output->stream);
+        if (output->format == CM_TSV)
+            fputs(cells[i], output->stream);
+        else
+            csv_cell(output->stream, cells[i]);
+    }
+    fputc('\n', output->stream);
+}
+
+void cm_output_row(cm_output *output, const char *const *cells, const bool *number) {
+    if (output->format != CM_JSONL) {
+        separated_row(output, cells);
+        return;
+    }
+    for (int i = 0; i < output->n_columns; i++) {
+        fprintf(output->stream, "%s\"%s\":", i > 0 ? "," : "{", output->columns[i]);
+        if (number[i] && strcmp(cells[i], "nan") == 0)
+            fputs("null", output->stream);
+        else if (number[i])
+            fputs(cells[i], output->stream);
+        else
+            json_cell(output->stream, cells[i]);
+    }
+    fputs("}\n", output->stream);
+}
+
+cm_status cm_output_open(cm_output *output, const cm_args *args, const char *const *columns, int n,
+                         cm_error *error) {
+    *output = (cm_output){.stream = stdout, .columns = columns, .n_columns = n};
+    cm_status status = choose_format(output, args, error);
+    const char *path = cm_args_get(args, "out");
+    if (status == CM_OK && path && strcmp(path, "-") != 0) status = open_file(output, path, error);
+    if (status == CM_OK && output->format != CM_JSONL) separated_row(output, columns);
+    return status;
+}
+
+cm_status cm_output_close(cm_output *output, cm_status status, cm_error *error) {
+    bool written = fflush(output->stream) == 0 && !ferror(output->stream);
+    int reason = errno;
+    if (output->path) {
+        written = written && fsync(fileno(output->stream)) == 0;
+        written = fclose(output->stream) == 0 && written;
+        if (written && status == CM_OK) written = rename(output->temporary, output->path) == 0;
+        if (!written) reason = errno;
+        if (!written || status != CM_OK) unlink(output->temporary);
+    }
+    if (status == CM_OK && !written)
+        return cm_cli_fail(error, CM_IO, output->path ? output->path : "standard output", NULL, NULL,
+                           strerror(reason));
+    return status;
+}

@@ -1,0 +1,62 @@
+/* One unit of an evaluation: a model trained on one part of the pairs and tested on another. */
+#ifndef CM_EVAL_UNIT_H
+#define CM_EVAL_UNIT_H
+
+#include "model/network.h"
+#include <crossmamba/eval.h>
+
+typedef struct cm_eval_unit {
+    const char *model; /* name of a fusion network, or "id-only" */
+    int model_number, repeat, fold;
+    const bool *train; /* by pair, not owned: the pairs that train */
+    int64_t *test;     /* tested pairs, owned */
+    int64_t n_test;
+    double *score, *value; /* [n_test], owned: raw score and calibrated value */
+    double threshold;
+    bool done;
+} cm_eval_unit;
+
+/* What the units share. */
+typedef struct cm_eval_plan {
+    const cm_eval_request *request;
+    const cm_dataset *dataset;
+    const cm_features *features;
+    float *label; /* by pair; permuted when asked for */
+    bool *train;  /* [masks][n_pairs]: owned, one mask a (repeat, fold) */
+    cm_eval_unit *units;
+    int64_t n_units;
+    int folds; /* units of one model and repeat */
+} cm_eval_plan;
+
+/* Lists all units of the request. */
+cm_status cm_eval_plan_make(cm_eval_plan *plan, const cm_eval_request *request, const cm_dataset *dataset,
+                            cm_error *error);
+void cm_eval_plan_clear(cm_eval_plan *plan);
+
+/* Fills one unit: from the checkpoint folder when it is there, else by training. Thread-safe. */
+cm_status cm_eval_unit_run(const cm_eval_plan *plan, cm_eval_unit *unit, const cm_runtime *runtime,
+                           cm_error *error);
+
+/* Room for n scores and values. */
+cm_status cm_eval_unit_room(cm_eval_unit *unit, int64_t n, cm_error *error);
+void cm_eval_unit_clear(cm_eval_unit *unit);
+
+/* Lines of one model (units[n], same fold names): see cm_eval_line. fold NULL: all tested pairs together,
+ * else only those whose given fold has that number, named fold_name. */
+typedef struct cm_eval_group {
+    const cm_eval_unit *units;
+    int64_t n_units;
+    const char *name; /* of the model */
+    int given_fold;   /* -1: all */
+    const char *fold_name;
+    const float *label;
+} cm_eval_group;
+cm_status cm_eval_summary(const cm_eval_group *group, const cm_dataset *dataset, uint64_t seed,
+                          cm_eval_sink sink, void *context, cm_error *error);
+
+/* Writes the predictions of all units as TSV, atomically: model, repeat, fold, id_a, id_b, label, score,
+ * value, threshold. */
+cm_status cm_eval_predictions(const char *path, const cm_eval_unit *units, int64_t n_units,
+                              const cm_dataset *dataset, const float *label, cm_error *error);
+
+#endif

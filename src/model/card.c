@@ -1,0 +1,154 @@
+/* Writing and reading the model card. */
+#include "model/card.h"
+#include "bio/chem.h"
+#include "io/json.h"
+#include <math.h>
+#include <string.h>
+
+/* Parts of model->facts that go into the card as they are. */
+static const char *const fact_keys[] = {"data", "training", "metrics", "evaluation", "licence", "notes"};
+
+static json_t *options_json(const cm_options *options) {
+    json_t *object = json_object();
+    int count;
+    const cm_option_row *rows = cm_option_rows(&count);
+    char text[64];
+    for (int i = 0; object && i < count; i++) {
+        const char *value = cm_options_get(options, rows[i].name, text, sizeof text);
+        if (json_object_set_new(object, rows[i].name, json_string(value)) != 0) {
+            json_decref(object);
+            return NULL;
+        }
+    }
+    return object;
+}
+
+static json_t *input_json(const cm_model *model, int side) {
+    cm_molecule_type type = side == 0 ? model->task->a : model->task->b;
+    json_t *input =
+        json_pack("{s:s, s:s, s:I, s:I}", "molecule", cm_molecule_type_name(type), "encoder",
+                  side == 0 ? model->options.encoder_a : model->options.encoder_b, "width",
+                  (json_int_t)model->standard[side].width, "longest", (json_int_t)model->longest[side]);
+    /* Built-in encoders have no weights: their identity is their name and the library's version. */
+    if (input && type == CM_MOLECULE)
+        json_object_set_new(input, "chemistry", json_sprintf("RDKit %s", cm_chem_version()));
+    return input;
+}
+
+json_t *cm_card_make(const cm_model *model) {
+    int64_t parameters = 0;
+    for (int i = 0; i < cm_params_count(model->net->params); i++)
+        parameters += cm_params_get(model->net->params, i)->count;
+    json_t *card = json_pack(
+        "{s:s, s:i, s:s, s:s, s:s, s:I, s:o, s:{s:o, s:o}, s:{s:f, s:f, s:f, s:f}, s:{s:f, s:f, s:f}, s:f}",
+        "format", "crossmamba model", "format_version", CM_MODEL_FORMAT, "library_version",
+        CM_LIBRARY_VERSION, "task", model->task->name, "unit", model->task->unit, "parameters",
+        (json_int_t)parameters, "options", options_json(&model->options), "inputs", "a", input_json(model, 0),
+        "b", input_json(model, 1), "label", "mean", model->label_mean, "sd", model->label_sd, "least",
+        model->label_least, "most", model->label_most, "calibration", "slope", model->calibration.slope,
+        "offset", model->calibration.offset, "spread", model->calibration.spread, "threshold",
+        model->threshold);
+    for (size_t i = 0; card && i < sizeof fact_keys / sizeof *fact_keys; i++) {
+        json_t *fact = json_object_get(model->facts, fact_keys[i]);
+        if (fact && json_object_set(card, fact_keys[i], fact) != 0) {
+            json_decref(card);
+            return NULL;
+        }
+    }
+    return card;
+}
+
+static cm_status text_member(const json_t *object, const char *key, const char **text, const char *file,
+                             cm_error *error) {
+    json_t *value;
+    CM_TRY(cm_json_member(object, key, JSON_STRING, &value, file, error));
+    *text = json_string_value(value);
+    return CM_OK;
+}
+
+static cm_status real_member(const json_t *object, const char *key, double *number, const char *file,
+                             cm_error *error) {
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_number(value) || !isfinite(json_number_value(value)))
+        return cm_fail(error, CM_DATA, file, cm_format("card, key %s", key).text, "a finite number",
+                       value ? "something else" : "nothing");
+    *number = json_number_value(value);
+    return CM_OK;
+}
+
+static cm_status whole_member(const json_t *object, const char *key, int64_t least, int64_t most,
+                              int64_t *number, const char *file, cm_error *error) {
+    json_t *value;
+    CM_TRY(cm_json_member(object, key, JSON_INTEGER, &value, file, error));
+    if (json_integer_value(value) < least || json_integer_value(value) > most)
+        return cm_fail(error, CM_DATA, file, cm_format("card, key %s", key).text,
+                       cm_format("%lld to %lld", (long long)least, (long long)most).text, "%lld",
+                       (long long)json_integer_value(value));
+    *number = json_integer_value(value);
+    return CM_OK;
+}
+
+static cm_status read_options(const json_t *card, cm_options *options, const char *file, cm_error *error) {
+    json_t *object, *value;
+    const char *key;
+    CM_TRY(cm_json_member(card, "options", JSON_OBJECT, &object, file, error));
+    cm_options_default(options);
+    json_object_foreach(object, key, value) {
+        cm_error inner = {0};
+        if (!json_is_string(value) || cm_options_set(options, key, json_string_value(value), &inner) != CM_OK)
+            return cm_fail(error, CM_DATA, file, cm_format("card, option %s", key).text, inner.expected, "%s",
+                           json_is_string(value) ? json_string_value(value) : "a value that is no text");
+    }
+    return CM_OK;
+}
+
+static cm_status read_input(const json_t *card, int side, int64_t *width, int64_t *longest, const char *file,
+                            cm_error *error) {
+    json_t *inputs, *input;
+    CM_TRY(cm_json_member(card, "inputs", JSON_OBJECT, &inputs, file, error));
+    CM_TRY(cm_json_member(inputs, side == 0 ? "a" : "b", JSON_OBJECT, &input, file, error));
+    CM_TRY(whole_member(input, "width", 1, 1 << 24, width, file, error));
+    return whole_member(input, "longest", 0, INT64_MAX, longest, file, error);
+}
+
+cm_status cm_card_shape_read(const json_t *card, cm_card_shape *shape, const char *file, cm_error *error) {
+    const char *text;
+    int64_t version, longest;
+    CM_TRY(text_member(card, "format", &text, file, error));
+    if (strcmp(text, "crossmamba model") != 0)
+        return cm_fail(error, CM_MODEL, file, "card, key format", "crossmamba model", "%s", text);
+    CM_TRY(whole_member(card, "format_version", 0, INT32_MAX, &version, file, error));
+    if (version != CM_MODEL_FORMAT)
+        return cm_fail(error, CM_MODEL, file, "card, key format_version",
+                       cm_format("version %d (a newer file needs a newer program)", CM_MODEL_FORMAT).text,
+                       "version %lld", (long long)version);
+    CM_TRY(text_member(card, "task", &text, file, error));
+    shape->task = cm_task_find(text);
+    if (!shape->task) return cm_fail(error, CM_MODEL, file, "card, key task", "a known task", "%s", text);
+    CM_TRY(read_options(card, &shape->options, file, error));
+    for (int side = 0; side < 2; side++)
+        CM_TRY(read_input(card, side, &shape->width[side], &longest, file, error));
+    return CM_OK;
+}
+
+cm_status cm_card_apply(const json_t *card, cm_model *model, const char *file, cm_error *error) {
+    json_t *label, *calibration;
+    int64_t width;
+    CM_TRY(cm_json_member(card, "label", JSON_OBJECT, &label, file, error));
+    CM_TRY(real_member(label, "mean", &model->label_mean, file, error));
+    CM_TRY(real_member(label, "sd", &model->label_sd, file, error));
+    CM_TRY(real_member(label, "least", &model->label_least, file, error));
+    CM_TRY(real_member(label, "most", &model->label_most, file, error));
+    CM_TRY(cm_json_member(card, "calibration", JSON_OBJECT, &calibration, file, error));
+    CM_TRY(real_member(calibration, "slope", &model->calibration.slope, file, error));
+    CM_TRY(real_member(calibration, "offset", &model->calibration.offset, file, error));
+    CM_TRY(real_member(calibration, "spread", &model->calibration.spread, file, error));
+    CM_TRY(real_member(card, "threshold", &model->threshold, file, error));
+    for (int side = 0; side < 2; side++)
+        CM_TRY(read_input(card, side, &width, &model->longest[side], file, error));
+    for (size_t i = 0; i < sizeof fact_keys / sizeof *fact_keys; i++) {
+        json_t *fact = json_object_get(card, fact_keys[i]);
+        if (fact && json_object_set(model->facts, fact_keys[i], fact) != 0) return cm_fail_memory(error, 0);
+    }
+    return CM_OK;
+}

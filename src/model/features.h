@@ -1,0 +1,60 @@
+/* Encoded molecules of a data set, standardisation, and the assembly of batches.
+ *
+ * Token matrices are kept as sparse rows (spectra, fingerprints and one-hot columns are mostly zero), so
+ * that every distinct molecule is encoded once and windows of thousands of molecules fit in memory. */
+#ifndef CM_MODEL_FEATURES_H
+#define CM_MODEL_FEATURES_H
+
+#include "data/dataset.h"
+#include "encoders/encoder.h"
+#include "fusion/net.h"
+
+/* The tokens of one molecule; token t holds entries start[t] .. start[t + 1] of column and value. */
+typedef struct cm_sparse_tokens {
+    int64_t tokens;
+    int32_t *start;  /* [tokens + 1] */
+    int32_t *column; /* [entries] */
+    float *value;    /* [entries] */
+} cm_sparse_tokens;
+
+typedef struct cm_features {
+    int64_t width[2];
+    int64_t n_entities[2];
+    cm_sparse_tokens *entities[2]; /* by entity number of the data set */
+} cm_features;
+
+/* Encodes every entity of dataset with options->encoder_a, encoder_b and layout ("auto": the task's
+ * encoders). CM_INTERRUPTED when runtime asks to stop. */
+cm_status cm_features_create(cm_features **features, const cm_dataset *dataset, const cm_options *options,
+                             cm_team *team, const cm_runtime *runtime, cm_error *error);
+void cm_features_destroy(cm_features *features);
+
+/* Replaces "auto" in the encoder names by the task's defaults. */
+void cm_features_resolve(cm_options *options, const cm_task *task);
+
+/* Per-column mean and 1 / standard deviation of one side (1 where a column is constant). */
+typedef struct cm_standard {
+    int64_t width;
+    float *mean, *scale; /* [width], one block owned through mean */
+} cm_standard;
+
+/* Over all tokens of the distinct molecules that the pairs index[n] name on side. */
+cm_status cm_standard_fit(cm_standard *standard, const cm_features *features, const cm_dataset *dataset,
+                          int side, const int64_t *index, int64_t n, cm_error *error);
+cm_status cm_standard_create(cm_standard *standard, int64_t width, cm_error *error);
+void cm_standard_clear(cm_standard *standard);
+
+/* Takes batches of pairs out of features; owns the batch's memory, which the next gather overwrites. */
+typedef struct cm_gather cm_gather;
+cm_status cm_gather_create(cm_gather **gather, const cm_features *features, const cm_standard standard[2],
+                           double clip, cm_error *error);
+void cm_gather_destroy(cm_gather *gather);
+
+/* The standardised, clipped token matrices of pairs index[n]. input stays valid until the next call. */
+cm_status cm_gather_pairs(cm_gather *gather, const cm_dataset *dataset, const int64_t *index, int64_t n,
+                          cm_net_input *input, cm_error *error);
+
+/* Tokens of both sides of pair i together, for balancing batches. */
+int64_t cm_features_tokens(const cm_features *features, const cm_pair *pair);
+
+#endif

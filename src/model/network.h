@@ -1,0 +1,40 @@
+/* The inside of a model: a network with everything that turns molecules into calibrated values. */
+#ifndef CM_MODEL_NETWORK_H
+#define CM_MODEL_NETWORK_H
+
+#include "metrics/calibrate.h"
+#include "model/features.h"
+#include <crossmamba/model.h>
+#include <jansson.h>
+
+struct cm_model {
+    const cm_task *task;
+    cm_options options; /* encoders resolved */
+    cm_net *net;
+    cm_standard standard[2];
+    double label_mean, label_sd;    /* affinity: score = mean + sd * network; binary: 0 and 1 */
+    double label_least, label_most; /* affinity: values are clipped to this range of the training labels */
+    int64_t longest[2];             /* longest training molecule of each side */
+    cm_calibration calibration;
+    double threshold; /* binary: class 1 at and above; chosen on the inner validation fold */
+    json_t *facts;    /* object: data, training, metrics, licence, notes of the card */
+    char *card;       /* JSON text, made on demand */
+};
+
+/* A model with the network of options for inputs of these widths; all weights 0, no standardisation yet. */
+cm_status cm_model_create(cm_model **model, const cm_task *task, const cm_options *options, int64_t width_a,
+                          int64_t width_b, cm_error *error);
+
+/* Writes the model file, atomically; the same model gives the same bytes. */
+cm_status cm_model_save(cm_model *model, const char *path, cm_error *error);
+
+/* Raw scores of pairs index[n] (NULL: pairs 0..n-1) into score[n]; batch pairs a pass at most (0: chosen by
+ * tokens). Neither batch nor team changes a bit. CM_NUMERIC when a score is not finite. */
+cm_status cm_model_scores(const cm_model *model, const cm_features *features, const cm_dataset *dataset,
+                          const int64_t *index, int64_t n, int64_t batch, cm_team *team, double *score,
+                          cm_error *error);
+
+/* The calibrated value of a raw score: probability, or affinity inside the training range. */
+double cm_model_value(const cm_model *model, double score);
+
+#endif

@@ -1,0 +1,444 @@
+/* The training loop. */
+#include "train/fit.h"
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/sha256.h"
+#include "data/split.h"
+#include "metrics/metrics.h"
+#include "train/adamw.h"
+#include "train/checkpoint.h"
+#include "train/schedule.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* What a counter of the generator is for. */
+enum { KEY_HOLD_OUT = 1, KEY_ORDER, KEY_NOISE };
+
+/* Everything of one run; the clear function frees it at any stage. */
+typedef struct fit {
+    const cm_fit_request *request;
+    const cm_options *options;
+    cm_team *team;
+    const cm_runtime *runtime;
+    cm_model *model;
+    const cm_op *loss;
+    int64_t *train, *valid, *order; /* pair numbers; order: positions in train */
+    int64_t n_train, n_valid;
+    float *target;                     /* by pair: what the network's output is compared with */
+    float class_weight[2];             /* by label, binary */
+    int64_t *batch_index;              /* [max(batch, n_valid)] */
+    float *batch_label, *batch_weight; /* the same */
+    cm_tape *tape, *valid_tape;
+    cm_gather *gather;
+    cm_adamw *adamw;
+    cm_train_state state;
+    char key[65];
+    int64_t steps_per_epoch;
+    struct timespec last_checkpoint;
+} fit;
+
+static void fit_clear(fit *f) {
+    cm_free(f->train);
+    cm_free(f->valid);
+    cm_free(f->order);
+    cm_free(f->target);
+    cm_free(f->batch_index);
+    cm_free(f->batch_label);
+    cm_free(f->batch_weight);
+    cm_free(f->state.best);
+    cm_adamw_destroy(f->adamw);
+    cm_gather_destroy(f->gather);
+    cm_tape_destroy(f->tape);
+    cm_tape_destroy(f->valid_tape);
+    cm_model_close(f->model);
+}
+
+static float raw_label(const fit *f, int64_t pair) {
+    return f->request->labels ? f->request->labels[pair] : f->request->dataset->pairs[pair].label;
+}
+
+/* ---- setting up ---- */
+
+static cm_status choose_loss(fit *f, cm_error *error) {
+    static const struct {
+        const char *name;
+        const cm_op *op;
+        bool affinity;
+    } losses[] = {{"focal", &cm_op_focal_loss, false},
+                  {"bce", &cm_op_bce_loss, false},
+                  {"mse", &cm_op_mse_loss, true},
+                  {"huber", &cm_op_huber_loss, true}};
+    bool affinity = f->request->dataset->task->affinity;
+    const char *name =
+        strcmp(f->options->loss, "auto") == 0 ? (affinity ? "mse" : "focal") : f->options->loss;
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
+        if (strcmp(losses[i].name, name) == 0 && losses[i].affinity == affinity) f->loss = losses[i].op;
+    if (f->loss) return CM_OK;
+    return cm_fail(error, CM_USAGE, NULL, "option loss",
+                   affinity ? "mse or huber for an affinity" : "focal or bce for a binary task", "%s", name);
+}
+
+/* Divides the request's pairs into training and inner validation. */
+static cm_status divide(fit *f, cm_error *error) {
+    const cm_fit_request *r = f->request;
+    size_t n = (size_t)r->n;
+    bool *held = cm_new(n, sizeof *held);
+    f->train = cm_new(n, sizeof *f->train);
+    f->valid = cm_new(n, sizeof *f->valid);
+    f->order = cm_new(n, sizeof *f->order);
+    cm_status status = held && f->train && f->valid && f->order ? CM_OK : cm_fail_memory(error, n * 8);
+    if (status == CM_OK && f->options->validation > 0)
+        status = cm_split_hold_out(r->dataset, r->index, r->n, f->options->validation,
+                                   cm_rng_key((uint64_t)f->options->seed, KEY_HOLD_OUT, 0), held, error);
+    for (int64_t i = 0; status == CM_OK && i < r->n; i++) {
+        if (held[i])
+            f->valid[f->n_valid++] = r->index[i];
+        else
+            f->train[f->n_train++] = r->index[i];
+    }
+    cm_free(held);
+    if (status == CM_OK && f->n_train == 0)
+        status = cm_fail(error, CM_DATA, NULL, NULL, "at least one training pair", "none of %lld pairs",
+                         (long long)r->n);
+    return status;
+}
+
+/* The range and scale of the training labels; both classes must be there for a binary task. */
+static cm_status scale_labels(fit *f, cm_error *error) {
+    cm_model *m = f->model;
+    double sum = 0, square = 0, least = INFINITY, most = -INFINITY;
+    for (int64_t i = 0; i < f->n_train; i++) {
+        double y = (double)raw_label(f, f->train[i]);
+        sum += y;
+        least = y < least ? y : least;
+        most = y > most ? y : most;
+    }
+    double mean = sum / (double)f->n_train;
+    for (int64_t i = 0; i < f->n_train; i++) {
+        double d = (double)raw_label(f, f->train[i]) - mean;
+        square += d * d;
+    }
+    if (least == most)
+        return cm_fail(error, CM_DATA, NULL, "label",
+                       m->task->affinity ? "labels that differ" : "both classes among the training pairs",
+                       "only %g in %lld pairs", least, (long long)f->n_train);
+    m->label_least = least;
+    m->label_most = most;
+    f->class_weight[0] = f->class_weight[1] = 1.0f;
+    if (m->task->affinity) {
+        m->label_mean = mean;
+        m->label_sd = sqrt(square / (double)f->n_train);
+    } else if (f->options->balance) {
+        f->class_weight[0] = (float)(0.5 / (1.0 - mean));
+        f->class_weight[1] = (float)(0.5 / mean);
+    }
+    return CM_OK;
+}
+
+static cm_status make_targets(fit *f, cm_error *error) {
+    int64_t n = f->request->dataset->n_pairs;
+    int64_t room = f->n_valid > f->options->batch ? f->n_valid : f->options->batch;
+    f->target = cm_new((size_t)n, sizeof *f->target);
+    f->batch_index = cm_new((size_t)room, sizeof *f->batch_index);
+    f->batch_label = cm_new((size_t)room, sizeof *f->batch_label);
+    f->batch_weight = cm_new((size_t)room, sizeof *f->batch_weight);
+    if (!f->target || !f->batch_index || !f->batch_label || !f->batch_weight)
+        return cm_fail_memory(error, (size_t)n * sizeof *f->target);
+    for (int64_t i = 0; i < f->request->n; i++) {
+        int64_t pair = f->request->index[i];
+        f->target[pair] = (float)(((double)raw_label(f, pair) - f->model->label_mean) / f->model->label_sd);
+    }
+    return CM_OK;
+}
+
+static void note_longest(fit *f) {
+    const cm_dataset *d = f->request->dataset;
+    for (int64_t i = 0; i < f->n_train; i++)
+        for (int side = 0; side < 2; side++) {
+            int64_t length = d->entities[side][d->pairs[f->train[i]].entity[side]].length;
+            if (length > f->model->longest[side]) f->model->longest[side] = length;
+        }
+}
+
+/* Names data, labels, division and options, so that a checkpoint is never continued with others. */
+static cm_status make_key(fit *f, cm_error *error) {
+    cm_buf text = CM_BUF_EMPTY;
+    int count;
+    const cm_option_row *rows = cm_option_rows(&count);
+    char value[64];
+    cm_buf_printf(&text, "%s\n%s\n%s\n", CM_LIBRARY_VERSION, f->model->task->name, f->request->dataset->hash);
+    for (int i = 0; i < count; i++)
+        cm_buf_printf(&text, "%s=%s\n", rows[i].name,
+                      cm_options_get(&f->model->options, rows[i].name, value, sizeof value));
+    for (int64_t i = 0; i < f->request->n; i++) {
+        float label = raw_label(f, f->request->index[i]);
+        cm_buf_append(&text, &f->request->index[i], sizeof *f->request->index);
+        cm_buf_append(&text, &label, sizeof label);
+    }
+    bool done = !text.failed && cm_sha256_of(text.data, text.len, f->key);
+    cm_buf_clear(&text);
+    return done ? CM_OK : cm_fail_memory(error, text.len);
+}
+
+static cm_status make_engine(fit *f, cm_error *error) {
+    cm_params *params = f->model->net->params;
+    cm_net_init(f->model->net, (uint64_t)f->options->seed);
+    f->state.best = cm_new((size_t)cm_params_size(params), sizeof(float));
+    f->tape = cm_tape_create(f->team, true);
+    f->valid_tape = cm_tape_create(f->team, false);
+    f->adamw = cm_adamw_create(params);
+    if (!f->state.best || !f->tape || !f->valid_tape || !f->adamw) return cm_fail_memory(error, 0);
+    CM_TRY(cm_gather_create(&f->gather, f->request->features, f->model->standard, f->options->input_clip,
+                            error));
+    f->steps_per_epoch = (f->n_train + f->options->batch - 1) / f->options->batch;
+    f->state.best_loss = INFINITY;
+    return make_key(f, error);
+}
+
+static cm_status fit_setup(fit *f, cm_error *error) {
+    const cm_fit_request *r = f->request;
+    CM_TRY(choose_loss(f, error));
+    CM_TRY(divide(f, error));
+    CM_TRY(cm_model_create(&f->model, r->dataset->task, f->options, r->features->width[0],
+                           r->features->width[1], error));
+    CM_TRY(scale_labels(f, error));
+    CM_TRY(make_targets(f, error));
+    note_longest(f);
+    for (int side = 0; side < 2; side++) {
+        cm_standard_clear(&f->model->standard[side]);
+        CM_TRY(cm_standard_fit(&f->model->standard[side], r->features, r->dataset, side, f->train, f->n_train,
+                               error));
+    }
+    return make_engine(f, error);
+}
+
+/* ---- one pass ---- */
+
+/* The mean loss of the network's scores of pairs index[n]. */
+static cm_var *batch_loss(fit *f, cm_tape *tape, cm_var *scores, const int64_t *index, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        f->batch_label[i] = f->target[index[i]];
+        f->batch_weight[i] = f->class_weight[f->batch_label[i] > 0.5f];
+    }
+    bool weighted = !f->model->task->affinity && f->options->balance;
+    cm_apply with = {.attr = {.gamma = (float)f->options->focal_gamma,
+                              .alpha = (float)f->options->focal_alpha,
+                              .delta = (float)f->options->huber_delta}};
+    cm_var *in[3] = {scores, cm_tape_input(tape, cm_mat_of(f->batch_label, n, 1)),
+                     weighted ? cm_tape_input(tape, cm_mat_of(f->batch_weight, n, 1)) : NULL};
+    return cm_tape_apply(tape, f->loss, &with, weighted ? 3 : 2, in);
+}
+
+static cm_status train_step(fit *f, cm_error *error) {
+    int64_t first = f->state.step % f->steps_per_epoch * f->options->batch;
+    int64_t n = f->n_train - first < f->options->batch ? f->n_train - first : f->options->batch;
+    for (int64_t i = 0; i < n; i++) f->batch_index[i] = f->train[f->order[first + i]];
+    cm_net_input input;
+    CM_TRY(cm_gather_pairs(f->gather, f->request->dataset, f->batch_index, n, &input, error));
+    cm_tape_reset(f->tape, cm_rng_key((uint64_t)f->options->seed, KEY_NOISE, (uint64_t)f->state.step), true);
+    cm_var *scores = cm_net_forward(f->model->net, f->tape, &input);
+    cm_var *loss = batch_loss(f, f->tape, scores, f->batch_index, n);
+    CM_TRY(cm_tape_status(f->tape, error));
+    CM_TRY(cm_tape_backward(f->tape, f->model->net->params, loss, error));
+    double rate = cm_schedule(f->options->learning_rate, f->options->warmup, f->state.step,
+                              f->steps_per_epoch * f->options->epochs);
+    double norm = cm_adamw_step(f->adamw, f->model->net->params, f->team, rate, f->options->weight_decay,
+                                f->options->clip_norm);
+    if (!isfinite(norm))
+        return cm_fail(error, CM_NUMERIC, NULL, cm_format("step %lld", (long long)f->state.step + 1).text,
+                       "a finite gradient (try a lower --learning-rate)", "a gradient of norm %g", norm);
+    f->state.loss_sum += (double)loss->value.data[0];
+    f->state.step++;
+    return CM_OK;
+}
+
+/* ---- the end of an epoch ---- */
+
+/* The loss of the inner validation fold, from its scores on the scale of the labels. */
+static cm_status validation_loss(fit *f, const double *score, double *loss, cm_error *error) {
+    float *raw = cm_new((size_t)f->n_valid, sizeof *raw);
+    if (!raw) return cm_fail_memory(error, (size_t)f->n_valid * sizeof *raw);
+    for (int64_t i = 0; i < f->n_valid; i++)
+        raw[i] = (float)((score[i] - f->model->label_mean) / f->model->label_sd);
+    cm_tape_reset(f->valid_tape, 0, false);
+    cm_var *scores = cm_tape_input(f->valid_tape, cm_mat_of(raw, f->n_valid, 1));
+    const cm_var *out = batch_loss(f, f->valid_tape, scores, f->valid, f->n_valid);
+    cm_status status = cm_tape_status(f->valid_tape, error);
+    if (status == CM_OK) *loss = (double)out->value.data[0];
+    cm_free(raw);
+    return status;
+}
+
+static void copy_labels(const fit *f, double *label) {
+    for (int64_t i = 0; i < f->n_valid; i++) label[i] = (double)raw_label(f, f->valid[i]);
+}
+
+/* All metrics of the inner validation fold; the caller reads the one it wants. */
+static cm_status validation_metrics(const fit *f, const double *score, const double *label, double *out,
+                                    cm_error *error) {
+    double *value = cm_new((size_t)f->n_valid, sizeof *value);
+    if (!value) return cm_fail_memory(error, (size_t)f->n_valid * sizeof *value);
+    for (int64_t i = 0; i < f->n_valid; i++) value[i] = cm_model_value(f->model, score[i]);
+    cm_status status = f->model->task->affinity
+                           ? cm_metrics_affinity(value, label, f->n_valid, out, error)
+                           : cm_metrics_binary(value, label, f->n_valid, f->model->threshold, out, error);
+    cm_free(value);
+    return status;
+}
+
+static void report_epoch(const fit *f, double loss, double valid_loss, double metric) {
+    bool affinity = f->model->task->affinity;
+    int64_t epoch = f->state.step / f->steps_per_epoch;
+    cm_text text = f->n_valid ? cm_format("epoch %lld loss %.4f validation %.4f %s %.3f", (long long)epoch,
+                                          loss, valid_loss, affinity ? "Pearson" : "MCC", metric)
+                              : cm_format("epoch %lld loss %.4f", (long long)epoch, loss);
+    cm_report(f->runtime, "train", (double)epoch * (double)f->n_train,
+              (double)f->options->epochs * (double)f->n_train, "pairs", text.text);
+}
+
+/* Keeps the weights when the inner validation loss is the lowest so far, else counts towards patience. */
+static void judge_epoch(fit *f, double valid_loss) {
+    const cm_params *params = f->model->net->params;
+    int64_t epoch = f->state.step / f->steps_per_epoch;
+    if (f->n_valid == 0 || valid_loss < f->state.best_loss) {
+        f->state.best_loss = valid_loss;
+        f->state.best_epoch = epoch;
+        memcpy(f->state.best, cm_params_values(params), (size_t)cm_params_size(params) * sizeof(float));
+    }
+    f->state.stopped_early = epoch - f->state.best_epoch >= f->options->patience;
+}
+
+static cm_status end_epoch(fit *f, double *score, double *label, cm_error *error) {
+    double valid_loss = 0, metrics[CM_METRICS_MAX] = {0};
+    if (f->n_valid > 0) {
+        CM_TRY(cm_model_scores(f->model, f->request->features, f->request->dataset, f->valid, f->n_valid, 0,
+                               f->team, score, error));
+        CM_TRY(validation_loss(f, score, &valid_loss, error));
+        copy_labels(f, label);
+        CM_TRY(validation_metrics(f, score, label, metrics, error));
+    }
+    judge_epoch(f, valid_loss);
+    report_epoch(f, f->state.loss_sum / (double)f->steps_per_epoch, valid_loss,
+                 metrics[f->model->task->affinity ? (int)CM_AFFINITY_pearson : (int)CM_BINARY_mcc]);
+    f->state.loss_sum = 0;
+    return CM_OK;
+}
+
+/* ---- the loop ---- */
+
+static cm_status write_checkpoint(fit *f, cm_error *error) {
+    clock_gettime(CLOCK_MONOTONIC, &f->last_checkpoint);
+    if (!f->request->checkpoint_path) return CM_OK;
+    return cm_checkpoint_write(f->request->checkpoint_path, f->key, f->model->net->params, f->adamw,
+                               &f->state, error);
+}
+
+static bool checkpoint_due(const fit *f) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double seconds = (double)(now.tv_sec - f->last_checkpoint.tv_sec) +
+                     1e-9 * (double)(now.tv_nsec - f->last_checkpoint.tv_nsec);
+    return f->request->checkpoint_path && seconds >= f->request->checkpoint_seconds;
+}
+
+static cm_status stop_here(fit *f, cm_error *error) {
+    CM_TRY(write_checkpoint(f, error));
+    return cm_fail(error, CM_INTERRUPTED, f->request->checkpoint_path, NULL, NULL,
+                   "stopped after %lld of at most %lld steps%s", (long long)f->state.step,
+                   (long long)(f->steps_per_epoch * f->options->epochs),
+                   f->request->checkpoint_path ? "; continue with --resume" : "");
+}
+
+static void order_epoch(fit *f) {
+    for (int64_t i = 0; i < f->n_train; i++) f->order[i] = i;
+    uint64_t epoch = (uint64_t)(f->state.step / f->steps_per_epoch);
+    cm_rng_shuffle(cm_rng_key((uint64_t)f->options->seed, KEY_ORDER, epoch), f->order, f->n_train);
+}
+
+static cm_status run_steps(fit *f, double *score, double *label, cm_error *error) {
+    int64_t total = f->steps_per_epoch * f->options->epochs;
+    clock_gettime(CLOCK_MONOTONIC, &f->last_checkpoint);
+    order_epoch(f);
+    while (f->state.step < total && !f->state.stopped_early) {
+        CM_TRY(train_step(f, error));
+        if (f->state.step % f->steps_per_epoch == 0) {
+            CM_TRY(end_epoch(f, score, label, error));
+            order_epoch(f);
+        }
+        if (cm_stopped(f->runtime)) return stop_here(f, error);
+        if (checkpoint_due(f)) CM_TRY(write_checkpoint(f, error));
+    }
+    return CM_OK;
+}
+
+/* Calibration and threshold from the inner validation fold, then the facts of the card. */
+static cm_status finish(fit *f, double *score, double *label, cm_error *error) {
+    cm_model *m = f->model;
+    memcpy(cm_params_values(m->net->params), f->state.best,
+           (size_t)cm_params_size(m->net->params) * sizeof(float));
+    double metrics[CM_METRICS_MAX] = {0};
+    bool affinity = m->task->affinity;
+    if (f->n_valid > 0) {
+        CM_TRY(cm_model_scores(m, f->request->features, f->request->dataset, f->valid, f->n_valid, 0, f->team,
+                               score, error));
+        copy_labels(f, label);
+        m->calibration = cm_calibrate(affinity, score, label, f->n_valid);
+        if (!affinity) {
+            for (int64_t i = 0; i < f->n_valid; i++) score[i] = cm_model_value(m, score[i]);
+            CM_TRY(cm_metrics_best_threshold(score, label, f->n_valid, &m->threshold, error));
+            CM_TRY(cm_model_scores(m, f->request->features, f->request->dataset, f->valid, f->n_valid, 0,
+                                   f->team, score, error));
+        }
+        CM_TRY(validation_metrics(f, score, label, metrics, error));
+    }
+    json_t *values = json_object();
+    for (int i = 0; i < cm_metrics_count(affinity) && f->n_valid > 0; i++)
+        if (isfinite(metrics[i]))
+            json_object_set_new(values, cm_metrics_name(affinity, i), json_real(metrics[i]));
+    json_t *training =
+        json_pack("{s:I, s:I, s:I, s:I, s:f}", "training_pairs", (json_int_t)f->n_train, "validation_pairs",
+                  (json_int_t)f->n_valid, "epochs", (json_int_t)(f->state.step / f->steps_per_epoch),
+                  "best_epoch", (json_int_t)f->state.best_epoch, "validation_loss", f->state.best_loss);
+    if (json_object_set_new(m->facts, "training", training) != 0 ||
+        json_object_set_new(m->facts, "metrics",
+                            json_pack("{s:o}",
+                                      "inner validation (optimistic: epoch, calibration "
+                                      "and threshold were chosen on it)",
+                                      values)) != 0)
+        return cm_fail_memory(error, 0);
+    return CM_OK;
+}
+
+static cm_status fit_run(fit *f, cm_error *error) {
+    CM_TRY(fit_setup(f, error));
+    if (f->request->resume && f->request->checkpoint_path) {
+        bool found;
+        CM_TRY(cm_checkpoint_read(f->request->checkpoint_path, f->key, f->model->net->params, f->adamw,
+                                  &f->state, &found, error));
+        cm_log(f->runtime, CM_LOG_INFO,
+               found ? "resuming after step %lld" : "no checkpoint yet: starting at step %lld",
+               (long long)f->state.step);
+    }
+    double *score = cm_new((size_t)f->n_valid * 2, sizeof *score);
+    if (!score) return cm_fail_memory(error, (size_t)f->n_valid * 2 * sizeof *score);
+    cm_status status = run_steps(f, score, score + f->n_valid, error);
+    if (status == CM_OK) status = finish(f, score, score + f->n_valid, error);
+    cm_free(score);
+    return status;
+}
+
+cm_status cm_fit(cm_model **model, const cm_fit_request *request, cm_team *team, const cm_runtime *runtime,
+                 cm_error *error) {
+    fit f = {.request = request, .options = request->options, .team = team, .runtime = runtime};
+    cm_status status = fit_run(&f, error);
+    if (status == CM_OK) {
+        *model = f.model;
+        f.model = NULL;
+    }
+    fit_clear(&f);
+    return status;
+}

@@ -1,0 +1,27 @@
+/* Fitting a model to pairs: the loop that cm_train and the cross-validation share. */
+#ifndef CM_TRAIN_FIT_H
+#define CM_TRAIN_FIT_H
+
+#include "model/network.h"
+#include <crossmamba/runtime.h>
+
+typedef struct cm_fit_request {
+    const cm_options *options;
+    const cm_dataset *dataset;
+    const cm_features *features;
+    const int64_t *index; /* the pairs that may be used, for training and inner validation */
+    int64_t n;
+    const float *labels;         /* by pair of the data set, in place of its own labels; NULL: its own */
+    const char *checkpoint_path; /* NULL: none */
+    double checkpoint_seconds;   /* least time between checkpoints */
+    bool resume;                 /* start from the checkpoint when there is one; CM_DATA when it belongs to
+                                    other data or options */
+} cm_fit_request;
+
+/* Trains and gives a model with weights of the best epoch, calibration and threshold, all chosen on the inner
+ * validation fold. A pure function of options, data and index: neither team nor resuming changes a bit. When
+ * runtime asks to stop, a checkpoint is written (if there is a path) and CM_INTERRUPTED returned. */
+cm_status cm_fit(cm_model **model, const cm_fit_request *request, cm_team *team, const cm_runtime *runtime,
+                 cm_error *error);
+
+#endif

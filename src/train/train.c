@@ -1,0 +1,80 @@
+/* Training a model file from a data set. */
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "train/fit.h"
+#include <crossmamba/train.h>
+#include <string.h>
+#include <unistd.h>
+
+static cm_status set_text(json_t *facts, const char *key, const char *text, cm_error *error) {
+    if (!text) return CM_OK;
+    json_t *value = json_string(text);
+    if (!value) return cm_fail(error, CM_USAGE, NULL, key, "UTF-8 text", "other bytes");
+    return json_object_set_new(facts, key, value) == 0 ? CM_OK : cm_fail_memory(error, 0);
+}
+
+static cm_status add_facts(cm_model *model, const cm_train_request *request, const cm_dataset *dataset,
+                           cm_error *error) {
+    json_t *data = json_pack("{s:I, s:I, s:I, s:s}", "pairs", (json_int_t)dataset->n_pairs, "molecules_a",
+                             (json_int_t)dataset->n_entities[0], "molecules_b",
+                             (json_int_t)dataset->n_entities[1], "sha256", dataset->hash);
+    if (json_object_set_new(model->facts, "data", data) != 0) return cm_fail_memory(error, 0);
+    CM_TRY(set_text(model->facts, "notes", request->notes, error));
+    CM_TRY(set_text(model->facts, "evaluation", request->evaluation, error));
+    return set_text(model->facts, "licence", request->licence, error);
+}
+
+static cm_status check_request(const cm_train_request *request, const cm_dataset *dataset, cm_error *error) {
+    if (!request->model_path)
+        return cm_fail(error, CM_USAGE, NULL, "model path", "a path to write to", "none");
+    if (!dataset->options.labels)
+        return cm_fail(error, CM_USAGE, NULL, "data set", "a data set with labels", "none");
+    if (dataset->n_pairs < 2)
+        return cm_fail(error, CM_DATA, NULL, "data set", "at least two pairs", "%lld",
+                       (long long)dataset->n_pairs);
+    return CM_OK;
+}
+
+static cm_status train_with(const cm_train_request *request, const cm_dataset *dataset,
+                            const char *checkpoint, const cm_features *features, cm_team *team,
+                            const cm_runtime *runtime, cm_error *error) {
+    int64_t *index = cm_new((size_t)dataset->n_pairs, sizeof *index);
+    if (!index) return cm_fail_memory(error, (size_t)dataset->n_pairs * sizeof *index);
+    for (int64_t i = 0; i < dataset->n_pairs; i++) index[i] = i;
+    cm_fit_request fit = {.options = &request->options,
+                          .dataset = dataset,
+                          .features = features,
+                          .index = index,
+                          .n = dataset->n_pairs,
+                          .checkpoint_path = checkpoint,
+                          .checkpoint_seconds = request->checkpoint_seconds,
+                          .resume = request->resume};
+    cm_model *model = NULL;
+    cm_status status = cm_fit(&model, &fit, team, runtime, error);
+    if (status == CM_OK) status = add_facts(model, request, dataset, error);
+    if (status == CM_OK) status = cm_model_save(model, request->model_path, error);
+    if (status == CM_OK) unlink(checkpoint);
+    cm_model_close(model);
+    cm_free(index);
+    return status;
+}
+
+cm_status cm_train(const cm_train_request *request, const cm_dataset *dataset, const cm_runtime *runtime,
+                   cm_error *error) {
+    CM_TRY(check_request(request, dataset, error));
+    cm_buf path = CM_BUF_EMPTY;
+    if (!cm_buf_printf(&path, "%s%s",
+                       request->checkpoint_path ? request->checkpoint_path : request->model_path,
+                       request->checkpoint_path ? "" : ".checkpoint"))
+        return cm_fail_memory(error, 0);
+    cm_team *team = cm_team_create(runtime && runtime->threads > 1 ? runtime->threads : 1);
+    cm_features *features = NULL;
+    cm_status status = team ? cm_features_create(&features, dataset, &request->options, team, runtime, error)
+                            : cm_fail_memory(error, 0);
+    if (status == CM_OK) status = train_with(request, dataset, path.data, features, team, runtime, error);
+    cm_features_destroy(features);
+    cm_team_destroy(team);
+    cm_buf_clear(&path);
+    return status;
+}
