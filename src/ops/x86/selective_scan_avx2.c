@@ -1,0 +1,88 @@
+/* The selective scan with 8 channels a vector (AVX2 and FMA). */
+#include "ops/selective_scan.h"
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+
+#include <immintrin.h>
+
+#define LANES 8
+typedef __m256 lanes;
+typedef __m256i lane_mask;
+
+#define lanes_set _mm256_set1_ps
+#define lanes_add _mm256_add_ps
+#define lanes_sub _mm256_sub_ps
+#define lanes_mul _mm256_mul_ps
+#define lanes_max _mm256_max_ps
+#define lanes_fma _mm256_fmadd_ps
+#define lanes_load _mm256_loadu_ps
+#define lanes_store _mm256_storeu_ps
+#define lanes_load_part _mm256_maskload_ps
+#define lanes_store_part _mm256_maskstore_ps
+
+static inline lane_mask lanes_mask(int count) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+static inline lanes lanes_pick_negative(lanes x, lanes a, lanes b) {
+    return _mm256_blendv_ps(b, a, x);
+}
+
+/* 2^k times a minimax polynomial of degree 5 in x - k, k the nearest integer, relative error 9e-8,
+ * 2^0 = 1. Below -126 the smallest normal number. Adding to_integer rounds to k in the low bits. */
+static inline lanes lanes_exp2(lanes x) {
+    const lanes to_integer = lanes_set(0x1.8p23f);
+    x = lanes_max(lanes_set(-126.0f), x);
+    lanes shifted = lanes_add(x, to_integer);
+    lanes f = lanes_sub(x, lanes_sub(shifted, to_integer));
+    lanes p = lanes_set(0x1.5bba14p-10f);
+    p = lanes_fma(p, f, lanes_set(0x1.3cea88p-7f));
+    p = lanes_fma(p, f, lanes_set(0x1.c6b752p-5f));
+    p = lanes_fma(p, f, lanes_set(0x1.ebf9bcp-3f));
+    p = lanes_fma(p, f, lanes_set(0x1.62e42ap-1f));
+    p = lanes_fma(p, f, lanes_set(1.0f));
+    __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+}
+
+static inline lanes lanes_reciprocal(lanes x) {
+    return _mm256_div_ps(lanes_set(1.0f), x);
+}
+
+/* Adds neighbours pairwise: three rounds, each halving the number of vectors. */
+static inline lanes lanes_sums(const float *rows) {
+    lanes pair[4], four[2];
+    for (int i = 0; i < 4; i++)
+        pair[i] = _mm256_hadd_ps(lanes_load(rows + 16 * i), lanes_load(rows + 16 * i + 8));
+    for (int i = 0; i < 2; i++) four[i] = _mm256_hadd_ps(pair[2 * i], pair[2 * i + 1]);
+    return lanes_add(_mm256_permute2f128_ps(four[0], four[1], 0x20),
+                     _mm256_permute2f128_ps(four[0], four[1], 0x31));
+}
+
+#include "ops/x86/selective_scan_lanes.h"
+
+void cm_scan_avx2_forward(const cm_op_call *call) {
+    cm_scan_forward(call, lane_forward_group);
+}
+
+void cm_scan_avx2_backward(const cm_op_call *call) {
+    cm_scan_backward(call, lane_backward_group);
+}
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC reset_options
+#endif
+
+bool cm_scan_avx2_supported(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+#endif

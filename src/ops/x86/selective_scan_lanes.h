@@ -1,0 +1,460 @@
+/* The selective scan with one channel per vector lane, for any vector width. Included once by each
+ * version, which first defines its vectors:
+ *
+ *   LANES, lanes (vector of LANES floats), lane_mask
+ *   lanes_mask(count)                  the first count lanes
+ *   lanes_load, lanes_store            any alignment
+ *   lanes_load_part, lanes_store_part  lanes outside the mask are 0, are not written
+ *   lanes_set(x), lanes_add, lanes_sub, lanes_mul, lanes_max, lanes_fma(a, b, c) = a b + c
+ *   lanes_pick_negative(x, a, b)       a where x < 0, else b
+ *   lanes_exp2(x)                      2^x for x <= 0, relative error about 1e-7
+ *   lanes_reciprocal(x)                1 / x for x in [1, 2]
+ *   lanes_sums(rows)                   lane i of the result is the sum of the lanes of row i of
+ *                                      rows [LANES, LANES]
+ *
+ * A chunk of tokens of one block of LANES channels is worked on in steps: first what needs one value a
+ * token (softplus, gates), then the states, STATES at a time with the tokens inside, so that the states
+ * stay in registers, then the outputs. Formulas: ops/selective_scan.c. */
+#ifndef CM_OPS_SELECTIVE_SCAN_LANES_H
+#define CM_OPS_SELECTIVE_SCAN_LANES_H
+
+#include "ops/selective_scan.h"
+#include <math.h>
+#include <string.h>
+
+#define LANES_INLINE static inline __attribute__((always_inline))
+
+enum { CHUNK = CM_SCAN_CHUNK, BLOCKS = CM_SCAN_GROUP / LANES, STATES = 4 };
+_Static_assert(CM_SCAN_LANES % LANES == 0 && CM_SCAN_GROUP % LANES == 0, "lanes divide the group");
+
+/* The states of a block between chunks, each [n, LANES]. */
+typedef struct lane_state {
+    float *decay;  /* A log2(e) */
+    float *h;      /* forward: the state; backward: the part of its gradient from later tokens */
+    float *grad_a; /* backward: sum over tokens of e_t delta_t */
+} lane_state;
+
+typedef struct lane_block {
+    const cm_scan *scan;
+    int64_t group, channel; /* first channel */
+    int count;              /* channels in the block, at most LANES */
+    lane_mask mask;
+    lane_state state;
+    lanes skip, bias; /* D, dt_bias */
+} lane_block;
+
+/* ---- functions of one value ---- */
+
+/* log(1 + e) for e in [0, 1]: e times a weighted minimax polynomial of degree 8, relative error 8e-8. */
+LANES_INLINE lanes lanes_log1p01(lanes e) {
+    static const float coefficients[] = {0.005232674f, -0.029505152f, 0.0782258f,   -0.13663232f, 0.19105999f,
+                                         -0.2484298f,  0.33319098f,   -0.49999493f, 0.99999994f};
+    lanes p = lanes_set(coefficients[0]);
+    for (int i = 1; i < 9; i++) p = lanes_fma(p, e, lanes_set(coefficients[i]));
+    return lanes_mul(p, e);
+}
+
+/* e^-|x| */
+LANES_INLINE lanes lanes_exp_below(lanes x) {
+    const lanes log2e = lanes_set(0x1.715476p0f);
+    return lanes_exp2(lanes_mul(lanes_pick_negative(x, x, lanes_sub(lanes_set(0.0f), x)), log2e));
+}
+
+/* 1 / (1 + e^-x) from e = e^-|x| */
+LANES_INLINE lanes lanes_sigmoid_of(lanes x, lanes e) {
+    return lanes_mul(lanes_pick_negative(x, e, lanes_set(1.0f)),
+                     lanes_reciprocal(lanes_add(lanes_set(1.0f), e)));
+}
+
+/* log(1 + e^x) from e = e^-|x|; equal to x above 20 */
+LANES_INLINE lanes lanes_softplus_of(lanes x, lanes e) {
+    return lanes_add(lanes_max(lanes_set(0.0f), x), lanes_log1p01(e));
+}
+
+/* ---- blocks ---- */
+
+/* state: h of all blocks of the group, then decay, then grad_a, each [BLOCKS, n, LANES]. */
+LANES_INLINE lane_block lane_block_open(const cm_scan *scan, int64_t group, int i, float *state) {
+    int64_t channel = group * CM_SCAN_GROUP + (int64_t)i * LANES, left = scan->d - channel;
+    const cm_op_call *call = scan->call;
+    size_t size = (size_t)(scan->n * CM_SCAN_GROUP), offset = (size_t)(scan->n * LANES) * (size_t)i;
+    lane_block block = {.scan = scan, .group = group, .channel = channel};
+    block.count = left < LANES ? (int)left : LANES;
+    block.mask = lanes_mask(block.count);
+    block.state = (lane_state){state + size + offset, state + offset, state + 2 * size + offset};
+    block.skip = lanes_load_part(call->in[CM_SCAN_D].data + channel, block.mask);
+    block.bias = lanes_load_part(call->in[CM_SCAN_BIAS].data + channel, block.mask);
+    return block;
+}
+
+/* decay = -exp(A_log) log2(e), transposed to [n, LANES]; 0 beyond the last channel. */
+LANES_INLINE void lane_block_decay(const lane_block *block) {
+    const cm_scan *scan = block->scan;
+    for (int lane = 0; lane < LANES; lane++) {
+        const float *a_log =
+            lane < block->count ? cm_mat_row(scan->call->in[CM_SCAN_A], block->channel + lane) : NULL;
+        for (int64_t k = 0; k < scan->n; k++)
+            block->state.decay[k * LANES + lane] = a_log ? -expf(a_log[k]) * 0x1.715476p0f : 0.0f;
+    }
+}
+
+LANES_INLINE int lane_blocks_of(const cm_scan *scan, int64_t group) {
+    int64_t left = scan->d - group * CM_SCAN_GROUP;
+    return left < CM_SCAN_GROUP ? (int)((left + LANES - 1) / LANES) : BLOCKS;
+}
+
+LANES_INLINE float *lane_saved(const lane_block *block, int64_t chunk) {
+    return cm_scan_saved(block->scan, chunk, block->group) +
+           (block->channel - block->group * CM_SCAN_GROUP) * block->scan->n;
+}
+
+/* Asks for the block's columns of the chunk's rows. */
+LANES_INLINE void lane_prefetch(cm_mat m, int64_t channel, cm_scan_rows rows) {
+    const float *p = cm_mat_row(m, rows.first) + channel;
+    for (int64_t t = 0; t < rows.count; t++) __builtin_prefetch(p + t * rows.step * m.stride);
+}
+
+/* ---- forward ---- */
+
+typedef struct lane_forward_chunk {
+    cm_scan_rows rows;
+    uint64_t starts;
+    _Alignas(64) float delta[CHUNK][LANES], input[CHUNK][LANES], y[CHUNK][LANES]; /* input = delta u */
+} lane_forward_chunk;
+
+LANES_INLINE void lane_forward_open(const lane_block *block, lane_forward_chunk *c) {
+    const cm_op_call *call = block->scan->call;
+    for (int64_t t = 0; t < c->rows.count; t++) {
+        int64_t row = c->rows.first + t * c->rows.step;
+        lanes u = lanes_load_part(cm_mat_row(call->in[CM_SCAN_U], row) + block->channel, block->mask);
+        lanes x = lanes_load_part(cm_mat_row(call->in[CM_SCAN_DT], row) + block->channel, block->mask);
+        x = lanes_add(x, block->bias);
+        lanes delta = lanes_softplus_of(x, lanes_exp_below(x));
+        lanes_store(c->delta[t], delta);
+        lanes_store(c->input[t], lanes_mul(delta, u));
+        lanes_store(c->y[t], lanes_mul(block->skip, u));
+    }
+}
+
+LANES_INLINE void lane_forward_states(const lane_block *block, lane_forward_chunk *chunk, int64_t first,
+                                      const int states) {
+    cm_mat b_rows = block->scan->call->in[CM_SCAN_B], c_rows = block->scan->call->in[CM_SCAN_C];
+    const float *b = cm_mat_row(b_rows, chunk->rows.first) + first;
+    const float *c = cm_mat_row(c_rows, chunk->rows.first) + first;
+    int64_t b_step = chunk->rows.step * b_rows.stride, c_step = chunk->rows.step * c_rows.stride;
+    lanes decay[STATES], h[STATES];
+    for (int k = 0; k < states; k++) {
+        decay[k] = lanes_load(block->state.decay + (first + k) * LANES);
+        h[k] = lanes_load(block->state.h + (first + k) * LANES);
+    }
+    for (int64_t t = 0; t < chunk->rows.count; t++, b += b_step, c += c_step) {
+        lanes delta = lanes_load(chunk->delta[t]), input = lanes_load(chunk->input[t]);
+        lanes y = lanes_load(chunk->y[t]);
+        if (chunk->starts >> t & 1)
+            for (int k = 0; k < states; k++) h[k] = lanes_set(0.0f);
+        for (int k = 0; k < states; k++) {
+            lanes a = lanes_exp2(lanes_mul(delta, decay[k]));
+            h[k] = lanes_fma(a, h[k], lanes_mul(input, lanes_set(b[k])));
+            y = lanes_fma(h[k], lanes_set(c[k]), y);
+        }
+        lanes_store(chunk->y[t], y);
+    }
+    for (int k = 0; k < states; k++) lanes_store(block->state.h + (first + k) * LANES, h[k]);
+}
+
+LANES_INLINE void lane_forward_close(const lane_block *block, const lane_forward_chunk *c) {
+    const cm_op_call *call = block->scan->call;
+    bool gated = call->n_in > CM_SCAN_Z && call->in[CM_SCAN_Z].data;
+    for (int64_t t = 0; t < c->rows.count; t++) {
+        int64_t row = c->rows.first + t * c->rows.step;
+        lanes y = lanes_load(c->y[t]);
+        if (gated) {
+            lanes z = lanes_load_part(cm_mat_row(call->in[CM_SCAN_Z], row) + block->channel, block->mask);
+            y = lanes_mul(y, lanes_mul(z, lanes_sigmoid_of(z, lanes_exp_below(z))));
+        }
+        lanes_store_part(cm_mat_row(call->out, row) + block->channel, block->mask, y);
+    }
+}
+
+static void lane_forward_block(const lane_block *block, int64_t chunk) {
+    const cm_scan *scan = block->scan;
+    lane_forward_chunk c;
+    c.rows = cm_scan_chunk_rows(scan, chunk);
+    c.starts = scan->starts[chunk];
+    if (chunk > 0)
+        memcpy(lane_saved(block, chunk), block->state.h, (size_t)(scan->n * LANES) * sizeof(float));
+    if (chunk + 1 < scan->chunks) {
+        cm_scan_rows next = cm_scan_chunk_rows(scan, chunk + 1);
+        lane_prefetch(scan->call->in[CM_SCAN_U], block->channel, next);
+        lane_prefetch(scan->call->in[CM_SCAN_DT], block->channel, next);
+        if (scan->call->n_in > CM_SCAN_Z && scan->call->in[CM_SCAN_Z].data)
+            lane_prefetch(scan->call->in[CM_SCAN_Z], block->channel, next);
+    }
+    lane_forward_open(block, &c);
+    int64_t k = 0;
+    for (; k + STATES <= scan->n; k += STATES) lane_forward_states(block, &c, k, STATES);
+    for (; k < scan->n; k++) lane_forward_states(block, &c, k, 1);
+    lane_forward_close(block, &c);
+}
+
+static void lane_forward_group(const cm_scan *scan, int64_t group) {
+    lane_block blocks[BLOCKS];
+    int count = lane_blocks_of(scan, group);
+    for (int i = 0; i < count; i++) {
+        blocks[i] = lane_block_open(scan, group, i, scan->work + group * scan->work_floats);
+        lane_block_decay(&blocks[i]);
+    }
+    for (int64_t chunk = 0; chunk < scan->chunks; chunk++)
+        for (int i = 0; i < count; i++) lane_forward_block(&blocks[i], chunk);
+}
+
+/* ---- backward ---- */
+
+typedef struct lane_backward_chunk {
+    cm_scan_rows rows;
+    uint64_t starts;
+    const float *saved;     /* [n, LANES], or NULL before the first chunk */
+    float *grad_b, *grad_c; /* [CHUNK, n, LANES], summed over the blocks of the group */
+    _Alignas(64) float delta[CHUNK][LANES], input[CHUNK][LANES], y[CHUNK][LANES], grad_y[CHUNK][LANES];
+    float slope[CHUNK][LANES];                      /* d delta / d dt */
+    float sum_b[CHUNK][LANES], sum_a[CHUNK][LANES]; /* sums over the states of g B and of e A log2(e) */
+} lane_backward_chunk;
+
+LANES_INLINE void lane_backward_open(const lane_block *block, lane_backward_chunk *c) {
+    const cm_op_call *call = block->scan->call;
+    bool gated = call->n_in > CM_SCAN_Z && call->in[CM_SCAN_Z].data;
+    for (int64_t t = 0; t < c->rows.count; t++) {
+        int64_t row = c->rows.first + t * c->rows.step;
+        lanes u = lanes_load_part(cm_mat_row(call->in[CM_SCAN_U], row) + block->channel, block->mask);
+        lanes x = lanes_load_part(cm_mat_row(call->in[CM_SCAN_DT], row) + block->channel, block->mask);
+        lanes grad = lanes_load_part(cm_mat_row(call->grad_out, row) + block->channel, block->mask);
+        x = lanes_add(x, block->bias);
+        lanes e = lanes_exp_below(x), delta = lanes_softplus_of(x, e);
+        lanes_store(c->delta[t], delta);
+        lanes_store(c->slope[t], lanes_sigmoid_of(x, e));
+        lanes_store(c->input[t], lanes_mul(delta, u));
+        lanes_store(c->y[t], lanes_mul(block->skip, u));
+        if (gated) {
+            lanes z = lanes_load_part(cm_mat_row(call->in[CM_SCAN_Z], row) + block->channel, block->mask);
+            grad = lanes_mul(grad, lanes_mul(z, lanes_sigmoid_of(z, lanes_exp_below(z))));
+        }
+        lanes_store(c->grad_y[t], grad);
+        lanes_store(c->sum_b[t], lanes_set(0.0f));
+        lanes_store(c->sum_a[t], lanes_set(0.0f));
+    }
+}
+
+/* States and decays of one chunk of a few states: after[t] is h_{t-1}, after[t + 1] is h_t. */
+typedef struct lane_history {
+    _Alignas(64) float after[CHUNK + 1][STATES][LANES];
+    _Alignas(64) float decay[CHUNK][STATES][LANES];
+} lane_history;
+
+LANES_INLINE void lane_recompute(const lane_block *block, lane_backward_chunk *chunk, int64_t first,
+                                 lane_history *history, const int states, const bool gated) {
+    cm_mat b_rows = block->scan->call->in[CM_SCAN_B], c_rows = block->scan->call->in[CM_SCAN_C];
+    const float *b = cm_mat_row(b_rows, chunk->rows.first) + first;
+    const float *c = cm_mat_row(c_rows, chunk->rows.first) + first;
+    int64_t b_step = chunk->rows.step * b_rows.stride, c_step = chunk->rows.step * c_rows.stride;
+    lanes decay[STATES], h[STATES];
+    for (int k = 0; k < states; k++) {
+        decay[k] = lanes_load(block->state.decay + (first + k) * LANES);
+        h[k] = chunk->saved ? lanes_load(chunk->saved + (first + k) * LANES) : lanes_set(0.0f);
+        lanes_store(history->after[0][k], h[k]);
+    }
+    for (int64_t t = 0; t < chunk->rows.count; t++, b += b_step, c += c_step) {
+        lanes delta = lanes_load(chunk->delta[t]), input = lanes_load(chunk->input[t]);
+        lanes y = lanes_load(chunk->y[t]);
+        if (chunk->starts >> t & 1)
+            for (int k = 0; k < states; k++) h[k] = lanes_set(0.0f);
+        for (int k = 0; k < states; k++) {
+            lanes a = lanes_exp2(lanes_mul(delta, decay[k]));
+            h[k] = lanes_fma(a, h[k], lanes_mul(input, lanes_set(b[k])));
+            lanes_store(history->decay[t][k], a);
+            lanes_store(history->after[t + 1][k], h[k]);
+            if (gated) y = lanes_fma(h[k], lanes_set(c[k]), y);
+        }
+        if (gated) lanes_store(chunk->y[t], y);
+    }
+}
+
+/* fresh: this block is the first of its group, so that grad_b and grad_c are overwritten. */
+LANES_INLINE void lane_backward_states(const lane_block *block, lane_backward_chunk *chunk, int64_t first,
+                                       const lane_history *history, const int states, const bool fresh) {
+    cm_mat b_rows = block->scan->call->in[CM_SCAN_B], c_rows = block->scan->call->in[CM_SCAN_C];
+    int64_t n = block->scan->n, last = chunk->rows.first + (chunk->rows.count - 1) * chunk->rows.step;
+    const float *b = cm_mat_row(b_rows, last) + first, *c = cm_mat_row(c_rows, last) + first;
+    int64_t b_step = chunk->rows.step * b_rows.stride, c_step = chunk->rows.step * c_rows.stride;
+    const lane_state *state = &block->state;
+    lanes decay[STATES], g[STATES], grad_a[STATES], after[STATES];
+    for (int k = 0; k < states; k++) {
+        decay[k] = lanes_load(state->decay + (first + k) * LANES);
+        g[k] = lanes_load(state->h + (first + k) * LANES);
+        grad_a[k] = lanes_load(state->grad_a + (first + k) * LANES);
+        after[k] = lanes_load(history->after[chunk->rows.count][k]);
+    }
+    for (int64_t t = chunk->rows.count - 1; t >= 0; t--, b -= b_step, c -= c_step) {
+        lanes delta = lanes_load(chunk->delta[t]), input = lanes_load(chunk->input[t]);
+        lanes grad_y = lanes_load(chunk->grad_y[t]);
+        lanes sum_b = lanes_load(chunk->sum_b[t]), sum_a = lanes_load(chunk->sum_a[t]);
+        float *grad_b = chunk->grad_b + (t * n + first) * LANES,
+              *grad_c = chunk->grad_c + (t * n + first) * LANES;
+        bool start = chunk->starts >> t & 1;
+        for (int k = 0; k < states; k++) {
+            lanes before = lanes_load(history->after[t][k]), a = lanes_load(history->decay[t][k]);
+            lanes zero = lanes_set(0.0f);
+            g[k] = lanes_fma(grad_y, lanes_set(c[k]), g[k]);
+            lanes_store(grad_c + k * LANES,
+                        lanes_fma(grad_y, after[k], fresh ? zero : lanes_load(grad_c + k * LANES)));
+            lanes_store(grad_b + k * LANES,
+                        lanes_fma(g[k], input, fresh ? zero : lanes_load(grad_b + k * LANES)));
+            sum_b = lanes_fma(g[k], lanes_set(b[k]), sum_b);
+            after[k] = before;
+            g[k] = start ? zero : lanes_mul(g[k], a);
+            lanes e = lanes_mul(g[k], before);
+            grad_a[k] = lanes_fma(e, delta, grad_a[k]);
+            sum_a = lanes_fma(e, decay[k], sum_a);
+        }
+        lanes_store(chunk->sum_b[t], sum_b);
+        lanes_store(chunk->sum_a[t], sum_a);
+    }
+    for (int k = 0; k < states; k++) {
+        lanes_store(state->h + (first + k) * LANES, g[k]);
+        lanes_store(state->grad_a + (first + k) * LANES, grad_a[k]);
+    }
+}
+
+/* Writes or adds value to the block's columns of a gradient that may be absent. */
+LANES_INLINE void lane_put(const lane_block *block, int input, int64_t row, lanes value) {
+    const cm_op_call *call = block->scan->call;
+    if (!call->grad_in[input].data) return;
+    float *to = cm_mat_row(call->grad_in[input], row) + block->channel;
+    if (call->accumulate[input]) value = lanes_add(value, lanes_load_part(to, block->mask));
+    lanes_store_part(to, block->mask, value);
+}
+
+/* The sums over tokens of the gradients of D and dt_bias. */
+typedef struct lane_sums {
+    lanes skip, bias;
+} lane_sums;
+
+LANES_INLINE void lane_backward_close(const lane_block *block, const lane_backward_chunk *c,
+                                      lane_sums *sums) {
+    const cm_op_call *call = block->scan->call;
+    const lanes ln2 = lanes_set(0x1.62e43p-1f), one = lanes_set(1.0f);
+    bool gated = call->n_in > CM_SCAN_Z && call->in[CM_SCAN_Z].data;
+    for (int64_t t = c->rows.count - 1; t >= 0; t--) {
+        int64_t row = c->rows.first + t * c->rows.step;
+        lanes u = lanes_load_part(cm_mat_row(call->in[CM_SCAN_U], row) + block->channel, block->mask);
+        lanes sum_b = lanes_load(c->sum_b[t]), grad_y = lanes_load(c->grad_y[t]);
+        lanes grad_delta = lanes_fma(u, sum_b, lanes_mul(ln2, lanes_load(c->sum_a[t])));
+        lanes grad_dt = lanes_mul(grad_delta, lanes_load(c->slope[t]));
+        sums->bias = lanes_add(sums->bias, grad_dt);
+        sums->skip = lanes_fma(grad_y, u, sums->skip);
+        lane_put(block, CM_SCAN_DT, row, grad_dt);
+        lane_put(block, CM_SCAN_U, row,
+                 lanes_fma(lanes_load(c->delta[t]), sum_b, lanes_mul(grad_y, block->skip)));
+        if (!gated) continue;
+        lanes z = lanes_load_part(cm_mat_row(call->in[CM_SCAN_Z], row) + block->channel, block->mask);
+        lanes grad = lanes_load_part(cm_mat_row(call->grad_out, row) + block->channel, block->mask);
+        lanes s = lanes_sigmoid_of(z, lanes_exp_below(z));
+        lanes slope = lanes_fma(lanes_mul(z, s), lanes_sub(one, s), s); /* of silu */
+        lane_put(block, CM_SCAN_Z, row, lanes_mul(lanes_mul(grad, lanes_load(c->y[t])), slope));
+    }
+}
+
+LANES_INLINE void lane_backward_some(const lane_block *block, lane_backward_chunk *chunk, int64_t first,
+                                     lane_history *history, const int states, bool gated, bool fresh) {
+    if (gated)
+        lane_recompute(block, chunk, first, history, states, true);
+    else
+        lane_recompute(block, chunk, first, history, states, false);
+    if (fresh)
+        lane_backward_states(block, chunk, first, history, states, true);
+    else
+        lane_backward_states(block, chunk, first, history, states, false);
+}
+
+static void lane_backward_block(const lane_block *block, int64_t chunk, float *grad_bc, bool fresh,
+                                lane_sums *sums) {
+    const cm_scan *scan = block->scan;
+    bool gated = scan->call->n_in > CM_SCAN_Z && scan->call->in[CM_SCAN_Z].data;
+    lane_backward_chunk c;
+    lane_history history;
+    c.rows = cm_scan_chunk_rows(scan, chunk);
+    c.starts = scan->starts[chunk];
+    c.saved = chunk > 0 ? lane_saved(block, chunk) : NULL;
+    c.grad_b = grad_bc;
+    c.grad_c = grad_bc + CHUNK * scan->n * LANES;
+    if (chunk > 0) {
+        cm_scan_rows next = cm_scan_chunk_rows(scan, chunk - 1);
+        lane_prefetch(scan->call->in[CM_SCAN_U], block->channel, next);
+        lane_prefetch(scan->call->in[CM_SCAN_DT], block->channel, next);
+        lane_prefetch(scan->call->grad_out, block->channel, next);
+        if (gated) lane_prefetch(scan->call->in[CM_SCAN_Z], block->channel, next);
+    }
+    lane_backward_open(block, &c);
+    int64_t k = 0;
+    for (; k + STATES <= scan->n; k += STATES)
+        lane_backward_some(block, &c, k, &history, STATES, gated, fresh);
+    for (; k < scan->n; k++) lane_backward_some(block, &c, k, &history, 1, gated, fresh);
+    lane_backward_close(block, &c, sums);
+}
+
+/* to[n] = sums over the lanes of rows [n, LANES]. */
+LANES_INLINE void lane_row_sums(const float *rows, int64_t n, float *to) {
+    int64_t k = 0;
+    for (; k + LANES <= n; k += LANES) lanes_store(to + k, lanes_sums(rows + k * LANES));
+    for (; k < n; k++) {
+        float sum = 0.0f;
+        for (int lane = 0; lane < LANES; lane++) sum += rows[k * LANES + lane];
+        to[k] = sum;
+    }
+}
+
+/* Moves the chunk's gradients of B and C, summed over lanes, to the group's partial sums. */
+static void lane_store_partial(const cm_scan *scan, int64_t group, int64_t chunk, const float *grad_bc) {
+    cm_scan_rows rows = cm_scan_chunk_rows(scan, chunk);
+    int64_t n = scan->n;
+    for (int64_t t = 0; t < rows.count; t++) {
+        float *to = scan->partial + (group * scan->rows + rows.first + t * rows.step) * 2 * n;
+        lane_row_sums(grad_bc + t * n * LANES, n, to);
+        lane_row_sums(grad_bc + (CHUNK + t) * n * LANES, n, to + n);
+    }
+}
+
+/* The gradients that are sums over all tokens. */
+static void lane_store_weights(const lane_block *block, const lane_sums *sums) {
+    const cm_scan *scan = block->scan;
+    const cm_op_call *call = scan->call;
+    cm_mat grad_a = call->grad_in[CM_SCAN_A];
+    for (int64_t k = 0; grad_a.data && k < scan->n; k++)
+        for (int lane = 0; lane < block->count; lane++) {
+            float *to = cm_mat_row(grad_a, block->channel + lane) + k;
+            float a = block->state.decay[k * LANES + lane] * 0x1.62e43p-1f;
+            *to = (call->accumulate[CM_SCAN_A] ? *to : 0.0f) + block->state.grad_a[k * LANES + lane] * a;
+        }
+    lane_put(block, CM_SCAN_D, 0, sums->skip);
+    lane_put(block, CM_SCAN_BIAS, 0, sums->bias);
+}
+
+static void lane_backward_group(const cm_scan *scan, int64_t group) {
+    lane_block blocks[BLOCKS];
+    lane_sums sums[BLOCKS];
+    int count = lane_blocks_of(scan, group);
+    size_t state_floats = (size_t)(scan->n * CM_SCAN_GROUP);
+    float *state = scan->work + group * scan->work_floats, *grad_bc = state + 3 * state_floats;
+    memset(state, 0, 3 * state_floats * sizeof *state);
+    for (int i = 0; i < count; i++) {
+        blocks[i] = lane_block_open(scan, group, i, state);
+        lane_block_decay(&blocks[i]);
+        sums[i] = (lane_sums){lanes_set(0.0f), lanes_set(0.0f)};
+    }
+    for (int64_t chunk = scan->chunks - 1; chunk >= 0; chunk--) {
+        for (int i = 0; i < count; i++) lane_backward_block(&blocks[i], chunk, grad_bc, i == 0, &sums[i]);
+        lane_store_partial(scan, group, chunk, grad_bc);
+    }
+    for (int i = 0; i < count; i++) lane_store_weights(&blocks[i], &sums[i]);
+}
+
+#endif
