@@ -137,8 +137,15 @@ cm_op_blocks cm_op_row_blocks(int64_t rows) {
     return (cm_op_blocks){(rows + size - 1) / size, size};
 }
 
-CM_CLONES static void add_row(float *restrict sum, const float *restrict row, int64_t n) {
-    for (int64_t i = 0; i < n; i++) sum[i] += row[i];
+CM_CLONES static void add_row(float *restrict to, const float *restrict from, int64_t n) {
+    for (int64_t i = 0; i < n; i++) to[i] += from[i];
+}
+
+void cm_op_put(float *restrict to, const float *restrict from, int64_t n, bool add) {
+    if (add)
+        add_row(to, from, n);
+    else if (n > 0)
+        memcpy(to, from, (size_t)n * sizeof(float));
 }
 
 void cm_op_sum_blocks(cm_op_blocks blocks, const float *partial, int64_t stride, cm_mat grad,

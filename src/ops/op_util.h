@@ -47,6 +47,9 @@ void cm_case_segments(cm_op_case *test, int which, int64_t rows, uint64_t key);
 /* Rows per chunk for cm_team_for so that a chunk holds about 16,384 elements. */
 int64_t cm_op_row_grain(int64_t cols);
 
+/* to[n] = from[n], or to += from. */
+void cm_op_put(float *restrict to, const float *restrict from, int64_t n, bool add);
+
 /* Sums over rows for weight gradients: rows are cut into blocks that depend on rows alone (64 rows, more
  * when that would give over 256 blocks). Each block's sum goes to its own row of a [blocks, cols] array
  * in scratch, in any order; cm_op_sum_blocks then adds the rows in order into grad [1, cols]. */

@@ -1,0 +1,116 @@
+/* Root mean square normalisation over the columns (Zhang, Sennrich 2019): x [T, d], weight [1, d] ->
+ * [T, d]. With r = 1 / sqrt(mean(x^2) + eps): y = x r weight. Backward, with k = grad * weight:
+ * grad_x = r (k - x r mean(k x r)), grad_weight = sum grad x r. Reads attr.eps. Saves r of each row;
+ * scratch holds the weight gradient of each block of rows. */
+#include "base/rng.h"
+#include "ops/op_util.h"
+#include "ops/vmath.h"
+
+static cm_status shape(const cm_op_call *call, cm_op_shape *result, cm_error *error) {
+    static const char op[] = "rms_norm";
+    CM_TRY(cm_op_check_count(call, op, 2, 2, error));
+    CM_TRY(cm_op_check_input(call, op, 0, "x", -1, -1, error));
+    cm_mat x = call->in[0];
+    if (x.cols < 1) return cm_op_refuse(error, op, "x", "at least 1 column", "none");
+    CM_TRY(cm_op_check_input(call, op, 1, "weight", 1, x.cols, error));
+    if (!(call->attr->eps >= 0 && isfinite(call->attr->eps)))
+        return cm_op_refuse(error, op, "eps", "a finite number >= 0", "%g", (double)call->attr->eps);
+    *result = (cm_op_shape){.rows = x.rows, .cols = x.cols};
+    CM_TRY(cm_op_add_floats(op, x.rows, 1, 1, &result->saved_floats, error));
+    return cm_op_add_floats(op, cm_op_row_blocks(x.rows).count, x.cols, 1, &result->scratch_floats, error);
+}
+
+static void reference(const cm_op_reference_call *call) {
+    int64_t d = call->cols;
+    for (int64_t t = 0; t < call->rows; t++) {
+        const double *x = call->in[0].data + t * d;
+        double square = 0;
+        for (int64_t c = 0; c < d; c++) square += x[c] * x[c] / (double)d;
+        double r = 1 / sqrt(square + (double)call->attr->eps);
+        for (int64_t c = 0; c < d; c++) call->out[t * d + c] = x[c] * r * call->in[1].data[c];
+    }
+}
+
+static void generate(cm_op_case *test, uint64_t key, int index) {
+    static const float eps[] = {1e-5f, 1e-2f, 1.0f};
+    cm_case_one(test, key, index);
+    test->n_in = 2;
+    test->in[1].rows = 1;
+    test->in[1].cols = test->in[0].cols;
+    test->in[0].spread = index % 2 ? 1 : 4;
+    test->attr.eps = test->in[0].cols < 4 ? eps[2] : eps[index % 3]; /* few columns: badly conditioned */
+}
+
+CM_CLONES static void normalise(const float *restrict x, const float *restrict weight, float *restrict out,
+                                int64_t d, float eps, float *restrict saved) {
+    float lanes[CM_LANES];
+    CM_LANE_SUM(lanes, d, i, x[i] * x[i]);
+    float r = 1.0f / sqrtf(cm_lane_total(lanes) / (float)d + eps);
+    for (int64_t i = 0; i < d; i++) out[i] = x[i] * r * weight[i];
+    *saved = r;
+}
+
+CM_CLONES static void grad_row(const float *restrict x, const float *restrict weight,
+                               const float *restrict grad, float *restrict out, int64_t d, float r,
+                               bool add) {
+    float lanes[CM_LANES];
+    CM_LANE_SUM(lanes, d, i, grad[i] * weight[i] * (x[i] * r));
+    float kh = cm_lane_total(lanes) / (float)d;
+    if (add)
+        for (int64_t i = 0; i < d; i++) out[i] += r * (grad[i] * weight[i] - x[i] * r * kh);
+    else
+        for (int64_t i = 0; i < d; i++) out[i] = r * (grad[i] * weight[i] - x[i] * r * kh);
+}
+
+CM_CLONES static void grad_weight(const float *restrict x, const float *restrict grad, float *restrict sum,
+                                  int64_t d, float r) {
+    for (int64_t i = 0; i < d; i++) sum[i] += grad[i] * (x[i] * r);
+}
+
+static void forward_rows(void *context, int64_t begin, int64_t end, int member) {
+    (void)member;
+    const cm_op_call *call = context;
+    for (int64_t t = begin; t < end; t++)
+        normalise(cm_mat_row(call->in[0], t), call->in[1].data, cm_mat_row(call->out, t), call->out.cols,
+                  call->attr->eps, call->saved + t);
+}
+
+static void backward_blocks(void *context, int64_t begin, int64_t end, int member) {
+    (void)member;
+    const cm_op_call *call = context;
+    int64_t d = call->grad_out.cols, rows = call->grad_out.rows, size = cm_op_row_blocks(rows).rows;
+    for (int64_t b = begin; b < end; b++) {
+        float *sum = call->scratch + b * d;
+        memset(sum, 0, (size_t)d * sizeof(float));
+        for (int64_t t = b * size; t < rows && t < (b + 1) * size; t++) {
+            const float *x = cm_mat_row(call->in[0], t), *grad = cm_mat_row(call->grad_out, t);
+            if (call->grad_in[0].data)
+                grad_row(x, call->in[1].data, grad, cm_mat_row(call->grad_in[0], t), d, call->saved[t],
+                         call->accumulate[0]);
+            if (call->grad_in[1].data) grad_weight(x, grad, sum, d, call->saved[t]);
+        }
+    }
+}
+
+static void forward(const cm_op_call *call) {
+    cm_team_for(call->team, call->out.rows, cm_op_row_grain(call->out.cols), forward_rows, (void *)call);
+}
+
+static void backward(const cm_op_call *call) {
+    int64_t d = call->grad_out.cols;
+    cm_op_blocks blocks = cm_op_row_blocks(call->grad_out.rows);
+    cm_team_for(call->team, blocks.count, cm_op_row_grain(d * blocks.rows), backward_blocks, (void *)call);
+    if (call->grad_in[1].data)
+        cm_op_sum_blocks(blocks, call->scratch, d, call->grad_in[1], call->accumulate[1]);
+}
+
+const cm_op cm_op_rms_norm = {.name = "rms_norm",
+                              .formula = "y = x / sqrt(mean(x^2) + eps) * weight, per row",
+                              .differentiable = 3,
+                              .shape = shape,
+                              .reference = reference,
+                              .generate = generate,
+                              .forward_bound = 3e-6,
+                              .gradient_bound = 2e-5,
+                              .bound_by_largest = true,
+                              .versions = {{"plain", NULL, forward, backward}}};
