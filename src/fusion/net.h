@@ -33,11 +33,18 @@ struct cm_net {
     void *state;
 };
 
+#define CM_FUSION_ROW(name) extern const cm_fusion cm_fusion_##name;
+#include "fusion/fusion.def"
+#undef CM_FUSION_ROW
+
 /* Builds the network of options->fusion with all parameters 0 (then cm_net_init or load values). */
 cm_status cm_net_create(cm_net **net, const cm_options *options, int64_t width_a, int64_t width_b,
                         cm_error *error);
 void cm_net_destroy(cm_net *net);
 void cm_net_init(cm_net *net, uint64_t seed);
 cm_var *cm_net_forward(const cm_net *net, cm_tape *tape, const cm_net_input *input);
+
+/* The number of learnable values. */
+int64_t cm_net_size(const cm_net *net);
 
 #endif

@@ -22,7 +22,8 @@ cm_params *cm_params_create(void); /* NULL when out of memory */
 void cm_params_destroy(cm_params *params);
 
 /* Adds a parameter (values 0) and returns its number, or -1 when out of memory, when the name is taken
- * or after cm_params_seal. */
+ * or after cm_params_seal. A failure is remembered and makes cm_params_seal fail, so that a builder
+ * needs no check of its own. */
 int cm_params_add(cm_params *params, const char *name, int n_dims, const int64_t *dims, bool decay);
 
 /* Allocates the flat blocks (values and gradients, zeroed). No parameter can be added afterwards. */
@@ -44,5 +45,8 @@ int64_t cm_params_size(const cm_params *params);
  * matter. */
 void cm_params_init_uniform(cm_params *params, int index, uint64_t seed, double bound);
 void cm_params_init_constant(cm_params *params, int index, float value);
+
+/* The random key of a parameter, a function of (seed, name). */
+uint64_t cm_params_key(const cm_params *params, int index, uint64_t seed);
 
 #endif

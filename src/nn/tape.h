@@ -13,7 +13,8 @@
 
 typedef struct cm_tape cm_tape;
 
-/* A value on the tape. grad is valid after cm_tape_backward where the var needs one. */
+/* A value on the tape. After cm_tape_backward grad is valid for variables and parameters; the memory of
+ * the gradients of intermediate values is reused during the pass. */
 typedef struct cm_var {
     cm_mat value;
     cm_mat grad; /* data NULL: no gradient was needed or reached */
@@ -30,6 +31,10 @@ void cm_tape_reset(cm_tape *tape, uint64_t noise_key, bool training);
 
 cm_status cm_tape_status(const cm_tape *tape, cm_error *error);
 size_t cm_tape_peak_bytes(const cm_tape *tape);
+
+/* Memory that lives as long as the vars of this moment, for segments and ids; not zeroed. NULL after a
+ * failure. */
+void *cm_tape_memory(cm_tape *tape, size_t bytes);
 
 /* A constant; the memory stays the caller's and must outlive the pass. */
 cm_var *cm_tape_input(cm_tape *tape, cm_mat value);
@@ -50,8 +55,9 @@ typedef struct cm_apply {
 } cm_apply;
 cm_var *cm_tape_apply(cm_tape *tape, const cm_op *op, const cm_apply *with, int n, cm_var *const *in);
 
-/* Gradients of the 1x1 var loss with respect to everything it depends on. Parameter gradients are
- * overwritten (those of unused parameters become 0). */
+/* Gradients of the 1x1 var loss with respect to everything it depends on; once per recording. Parameter
+ * gradients are overwritten (those of unused parameters become 0). params may be NULL when the pass used
+ * none. */
 cm_status cm_tape_backward(cm_tape *tape, cm_params *params, cm_var *loss, cm_error *error);
 
 /* Short forms. b may be NULL. */

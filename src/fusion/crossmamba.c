@@ -1,0 +1,98 @@
+/* The network of the paper's idea: both molecules' tokens of a pair form one sequence, and bidirectional
+ * Mamba layers let their hidden states carry information across.
+ *
+ *   p_s = dropout(silu(LN(W_s x_s + c_s))) + modality[s]      each side s
+ *   x   = [p_a ; p_b]                                         pair by pair
+ *   x   = x + forward(LN x) + backward(LN x)                  every layer
+ *   r   = [m_a ; m_b ; m_a * m_b ; |m_a - m_b|]               m_s: mean of x over the tokens of s
+ *   score = out(dropout(silu(hidden(LN r)))) */
+#include "base/alloc.h"
+#include "fusion/side.h"
+#include "nn/mamba.h"
+
+typedef struct crossmamba {
+    cm_side sides[2];
+    int modality; /* [2, D] */
+    cm_head head;
+    int64_t n_layers;
+    cm_bimamba layers[];
+} crossmamba;
+
+/* Where the tokens of each side lie in the joint sequence. */
+typedef struct joint {
+    cm_segments whole, part[2];
+} joint;
+
+static cm_status build(cm_net *net, cm_error *error) {
+    const cm_options *o = &net->options;
+    size_t bytes = sizeof(crossmamba) + (size_t)o->layers * sizeof(cm_bimamba);
+    crossmamba *c = cm_new(1, bytes);
+    if (!c) return cm_fail_memory(error, bytes);
+    net->state = c;
+    for (int side = 0; side < 2; side++) c->sides[side] = cm_side_add(net, side);
+    c->modality = cm_params_add(net->params, "modality", 2, (int64_t[]){2, o->dim}, false);
+    c->n_layers = o->layers;
+    for (int64_t i = 0; i < c->n_layers; i++)
+        c->layers[i] = cm_bimamba_add(net->params, cm_format("layers.%lld", (long long)i).text, o->dim,
+                                      o->d_state, o->d_conv, o->expand, o->tied);
+    c->head = cm_head_add(net->params, "head", 4 * o->dim, o->head_dim);
+    return CM_OK;
+}
+
+static void init(cm_net *net, uint64_t seed) {
+    const crossmamba *c = net->state;
+    for (int side = 0; side < 2; side++) cm_side_init(net->params, &c->sides[side], seed);
+    cm_params_init_uniform(net->params, c->modality, seed, 0.02);
+    for (int64_t i = 0; i < c->n_layers; i++) cm_bimamba_init(net->params, &c->layers[i], seed);
+    cm_head_init(net->params, &c->head, seed);
+}
+
+static bool make_joint(cm_tape *tape, const cm_net_input *input, joint *j) {
+    int64_t n = input->pairs;
+    int64_t *begin = cm_tape_memory(tape, ((size_t)n * 2 + 1) * sizeof *begin);
+    if (!begin) return false;
+    int64_t *middle = begin + n + 1;
+    begin[0] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        middle[i] = begin[i] + input->segments[0].end[i] - input->segments[0].begin[i];
+        begin[i + 1] = middle[i] + input->segments[1].end[i] - input->segments[1].begin[i];
+    }
+    j->whole = cm_segments_of(begin, n);
+    j->part[0] = (cm_segments){n, begin, middle};
+    j->part[1] = (cm_segments){n, middle, begin + 1};
+    return true;
+}
+
+static cm_var *project(const cm_net *net, cm_tape *tape, cm_var *modality, const cm_net_input *input,
+                       int side) {
+    static const int32_t row[2] = {0, 1};
+    const crossmamba *c = net->state;
+    cm_apply pick = {.ids = &row[side], .n_ids = 1};
+    cm_var *x = cm_side_apply(net, tape, &c->sides[side], cm_tape_input(tape, input->x[side]));
+    return cm_tape_binary(tape, &cm_op_add, x, cm_tape_apply(tape, &cm_op_embedding, &pick, 1, &modality));
+}
+
+static cm_var *read_out(cm_tape *tape, cm_var *x, const joint *j) {
+    cm_var *a = cm_tape_segment_mean(tape, x, j->part[0]), *b = cm_tape_segment_mean(tape, x, j->part[1]);
+    cm_var *parts[] = {a, b, cm_tape_binary(tape, &cm_op_mul, a, b),
+                       cm_tape_binary(tape, &cm_op_abs_difference, a, b)};
+    return cm_tape_concat(tape, 4, parts);
+}
+
+static cm_var *forward(const cm_net *net, cm_tape *tape, const cm_net_input *input) {
+    const crossmamba *c = net->state;
+    joint j;
+    if (!make_joint(tape, input, &j)) return NULL;
+    cm_arena_mark mark = cm_tape_begin(tape);
+    cm_var *modality = cm_tape_param(tape, net->params, c->modality);
+    cm_apply by_pair = {.segments = {input->segments[0], input->segments[1]}};
+    cm_var *sides[] = {project(net, tape, modality, input, 0), project(net, tape, modality, input, 1)};
+    cm_var *x = cm_tape_end(tape, mark, cm_tape_apply(tape, &cm_op_interleave, &by_pair, 2, sides));
+    for (int64_t i = 0; i < c->n_layers; i++)
+        x = cm_bimamba_apply(tape, net->params, &c->layers[i], x, j.whole);
+    return cm_head_apply(tape, net->params, &c->head, read_out(tape, x, &j), net->options.head_dropout);
+}
+
+const cm_fusion cm_fusion_crossmamba = {
+    "crossmamba", "bidirectional Mamba layers over the joined token sequences of both molecules", build, init,
+    forward};

@@ -1,0 +1,82 @@
+/* The table of fusion networks, building and running one. */
+#include "fusion/net.h"
+#include "base/alloc.h"
+#include "base/buf.h"
+#include <crossmamba/tables.h>
+#include <string.h>
+
+static const cm_fusion *const fusions[] = {
+#define CM_FUSION_ROW(name) &cm_fusion_##name,
+#include "fusion/fusion.def"
+#undef CM_FUSION_ROW
+};
+enum { FUSION_COUNT = sizeof fusions / sizeof *fusions };
+
+int cm_fusion_row(int i, cm_table_row *row) {
+    if (i < 0 || i >= FUSION_COUNT) return 0;
+    *row = (cm_table_row){fusions[i]->name, fusions[i]->help};
+    return 1;
+}
+
+static cm_status find_fusion(const char *name, const cm_fusion **fusion, cm_error *error) {
+    cm_buf names = CM_BUF_EMPTY;
+    for (int i = 0; i < FUSION_COUNT; i++) {
+        if (strcmp(fusions[i]->name, name) == 0) {
+            *fusion = fusions[i];
+            cm_buf_clear(&names);
+            return CM_OK;
+        }
+        cm_buf_printf(&names, "%s%s", i ? ", " : "one of ", fusions[i]->name);
+    }
+    cm_status status = cm_fail(error, CM_USAGE, NULL, "fusion", names.failed ? NULL : names.data, "%s", name);
+    cm_buf_clear(&names);
+    return status;
+}
+
+static cm_status build(cm_net *net, cm_error *error) {
+    CM_TRY(find_fusion(net->options.fusion, &net->fusion, error));
+    net->params = cm_params_create();
+    if (!net->params) return cm_fail_memory(error, 0);
+    CM_TRY(net->fusion->build(net, error));
+    return cm_params_seal(net->params, error);
+}
+
+cm_status cm_net_create(cm_net **net, const cm_options *options, int64_t width_a, int64_t width_b,
+                        cm_error *error) {
+    *net = NULL;
+    if (width_a < 1 || width_b < 1)
+        return cm_fail(error, CM_USAGE, NULL, "fusion network", "at least one column a side", "%lld and %lld",
+                       (long long)width_a, (long long)width_b);
+    cm_net *made = cm_new(1, sizeof *made);
+    if (!made) return cm_fail_memory(error, sizeof *made);
+    made->options = *options;
+    made->width[0] = width_a;
+    made->width[1] = width_b;
+    cm_status status = build(made, error);
+    if (status == CM_OK)
+        *net = made;
+    else
+        cm_net_destroy(made);
+    return status;
+}
+
+void cm_net_destroy(cm_net *net) {
+    if (!net) return;
+    cm_params_destroy(net->params);
+    cm_free(net->state);
+    cm_free(net);
+}
+
+void cm_net_init(cm_net *net, uint64_t seed) {
+    net->fusion->init(net, seed);
+}
+
+cm_var *cm_net_forward(const cm_net *net, cm_tape *tape, const cm_net_input *input) {
+    return net->fusion->forward(net, tape, input);
+}
+
+int64_t cm_net_size(const cm_net *net) {
+    int64_t size = 0;
+    for (int i = 0; i < cm_params_count(net->params); i++) size += cm_params_get(net->params, i)->count;
+    return size;
+}
