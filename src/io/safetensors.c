@@ -348,14 +348,13 @@ static bool is_utf8(const char *text) {
 
 static void append_string(cm_buf *buf, const char *text) {
     cm_buf_text(buf, "\"");
-    for (const char *c = text; *c; c++) {
-        if (*c == '"' || *c == '\\') {
-            cm_buf_printf(buf, "\\%c", *c);
-        } else if ((unsigned char)*c < 0x20) {
-            cm_buf_printf(buf, "\\u%04x", (unsigned)*c);
-        } else {
-            cm_buf_append(buf, c, 1);
-        }
+    for (const char *c = text; *c;) {
+        const char *plain = c;
+        while ((unsigned char)*c >= 0x20 && *c != '"' && *c != '\\') c++;
+        cm_buf_append(buf, plain, (size_t)(c - plain));
+        if (!*c) break;
+        cm_buf_printf(buf, *c == '"' || *c == '\\' ? "\\%c" : "\\u%04x", *c);
+        c++;
     }
     cm_buf_text(buf, "\"");
 }

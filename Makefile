@@ -1,0 +1,75 @@
+# The two commands: `make demo` and `make check`. Everything here is a thin front of Meson and of tools/.
+BUILD ?= build
+PREFIX ?= /usr/local
+# Folder with the data sets of datasets/README.md; tests and recipes that need it say so by name.
+DATA ?= $(abspath $(firstword $(wildcard $(CROSSMAMBA_DATA) ../shared/data)))
+export CROSSMAMBA_DATA = $(DATA)
+
+.PHONY: deps build demo check install bench asan tsan coverage format format-check tidy models results clean help
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo          install what is missing, build, predict with the shipped models
+demo: build
+	@sh examples/demo.sh $(BUILD)/src/cli/crossmamba
+
+## make check         build and run the tests (5 minutes on 2 cores)
+check: build
+	@sh tools/check.sh $(BUILD)
+
+## make deps          install missing Debian packages (as root or with sudo)
+deps:
+	@sh tools/deps.sh build
+
+## make build         build the program and the library into build/
+build: deps
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --prefix=$(PREFIX)
+	@ninja -C $(BUILD)
+
+## make install       install program, library, headers and models under PREFIX [/usr/local]
+install: build
+	@meson install -C $(BUILD) --no-rebuild
+
+## make bench         speed against PyTorch (needs Python with torch: bench/README.md)
+bench: build
+	@sh bench/compare.sh $(BUILD)
+
+## make asan          the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+asan: deps
+	@test -f $(BUILD)-asan/build.ninja || meson setup $(BUILD)-asan --buildtype=debugoptimized -Db_sanitize=address,undefined
+	@sh tools/check.sh $(BUILD)-asan
+
+## make tsan          the tests under ThreadSanitizer
+tsan: deps
+	@test -f $(BUILD)-tsan/build.ninja || meson setup $(BUILD)-tsan --buildtype=debugoptimized -Db_sanitize=thread
+	@sh tools/check.sh $(BUILD)-tsan
+
+## make coverage      line coverage of src/ (text on stdout, pages in build-coverage/html)
+coverage:
+	@sh tools/deps.sh dev
+	@sh tools/coverage.sh $(BUILD)-coverage
+
+## make format        format the sources; make format-check only looks
+format:
+	@sh tools/deps.sh dev
+	@git ls-files '*.c' '*.h' '*.cpp' | xargs clang-format -i
+format-check:
+	@sh tools/deps.sh dev
+	@git ls-files '*.c' '*.h' '*.cpp' | xargs clang-format --dry-run -Werror
+
+## make tidy          clang-tidy over src/
+tidy: build
+	@sh tools/deps.sh dev
+	@git ls-files 'src/*.c' | xargs -P 2 -n 8 clang-tidy --quiet -p $(BUILD)
+
+## make models        train the shipped models again, bit for bit (needs DATA)
+models: build
+	@sh models/make.sh $(BUILD)/src/cli/crossmamba "$(DATA)" models
+
+## make results       docs/results.md: all evaluations, resumable (needs DATA; about an hour)
+results: build
+	@sh tools/results.sh $(BUILD)/src/cli/crossmamba "$(DATA)"
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-coverage

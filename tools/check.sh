@@ -1,0 +1,16 @@
+#!/bin/sh
+# Builds and runs the tests of a build folder and ends with one line of counts.
+set -eu
+build=$1
+ninja -C "$build"
+[ -n "${CROSSMAMBA_DATA:-}" ] || echo "note: no data sets found (DATA=...): the tests that need them are skipped by name"
+status=0
+meson test -C "$build" --no-rebuild --print-errorlogs || status=$?
+python3 - "$build/meson-logs/testlog.json" <<'P'
+import collections, json, sys
+results = collections.Counter(json.loads(line)["result"] for line in open(sys.argv[1]))
+passed = results.pop("OK", 0) + results.pop("EXPECTEDFAIL", 0)
+skipped = results.pop("SKIP", 0)
+print(f"{passed} passed, {sum(results.values())} failed, {skipped} skipped")
+P
+exit $status

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Installs the Debian packages that are missing: tools/deps.sh [build|dev]. As root or with password-less
+# sudo through apt; otherwise prints the line to run and fails.
+set -eu
+build="gcc g++ pkg-config meson ninja-build python3 libdnnl-dev libhts-dev librdkit-dev libboost-dev libjansson-dev libssl-dev libxxhash-dev libcmocka-dev zlib1g-dev"
+dev="clang clang-format clang-tidy gcovr"
+want=$build
+[ "${1:-build}" = dev ] && want="$build $dev"
+missing=
+for package in $want; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+install="apt-get install -y --no-install-recommends$missing"
+if [ "$(id -u)" = 0 ]; then
+  as=
+elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+  as="sudo -n"
+else
+  echo "These Debian packages are missing. Run as root:" >&2
+  echo "  apt-get update && $install" >&2
+  exit 1
+fi
+echo "installing:$missing" >&2
+$as apt-get update -qq
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive $as $install
