@@ -73,7 +73,7 @@ cm_status cm_op_add_floats(const char *op, int64_t rows, int64_t cols, int64_t t
     size_t area, all, bytes;
     if (rows >= 0 && cols >= 0 && times >= 0 && cm_size_mul((size_t)rows, (size_t)cols, &area) &&
         cm_size_mul(area, (size_t)times, &all) && cm_size_add(all, *floats, &all) &&
-        cm_size_mul(all, sizeof(float), &bytes)) {
+        cm_size_mul(all, sizeof(float), &bytes) && bytes <= PTRDIFF_MAX) {
         *floats = all;
         return CM_OK;
     }
