@@ -1,0 +1,182 @@
+/* JSON: what is refused and how it is said; members; text. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "fail_alloc.h"
+#include "io/json.h"
+#include <string.h>
+
+static char line_text[1024];
+
+/* The error line of a text that must be refused. */
+static const char *refusal(const char *text, size_t len) {
+    cm_error error;
+    json_t *value = NULL;
+    assert_int_equal(cm_json_parse(&value, text, len, "f", NULL, &error), CM_DATA);
+    assert_null(value);
+    return cm_error_line(&error, line_text, sizeof line_text);
+}
+
+static void good_texts_are_read(void **state) {
+    (void)state;
+    static const char *const good[] = {"{}", " [1, 2.5, \"\\u00e9\", null, true]\n", "3", "\"[[[{{{\\\"[\"",
+                                       "-0"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        json_t *value = NULL;
+        assert_int_equal(cm_json_parse(&value, good[i], strlen(good[i]), "f", NULL, NULL), CM_OK);
+        assert_non_null(value);
+        json_decref(value);
+    }
+}
+
+static void bad_texts_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"", "f: line 1 column 0: not JSON: "},
+        {"{\"a\":1,\"a\":2}", "duplicate object key"},
+        {"{\"w\":1,\"\\u0077\":2}", "duplicate object key"},
+        {"{\"a\\u0000\":1}", "\\u0000"},
+        {"[\"\\u0000\"]", "\\u0000"},
+        {"{} x", "end of file expected"},
+        {"[1,\n2,]", "f: line 2 column 3: not JSON"},
+        {"\xef\xbb\xbf{}", "not JSON"},
+        {"[\"\xff\"]", "unable to decode byte 0xff"},
+        {"[NaN]", "not JSON"},
+        {"[1e999]", "overflow"},
+        {"[99999999999999999999]", "too big"},
+        {"]]]", "not JSON"},
+        {"\"open", "not JSON"},
+        {"\"\\", "not JSON"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const char *line = refusal(bad[i].text, strlen(bad[i].text));
+        if (!strstr(line, bad[i].says))
+            fail_msg("%s: got \"%s\", wanted \"%s\"", bad[i].text, line, bad[i].says);
+    }
+    assert_non_null(strstr(refusal("[\"a\0b\"]", 7), "not JSON"));
+}
+
+static void place_is_named(void **state) {
+    (void)state;
+    json_t *value;
+    cm_error error;
+    assert_int_equal(cm_json_parse(&value, "[", 1, "f", "header", &error), CM_DATA);
+    assert_string_equal(error.place, "header");
+    assert_non_null(strstr(error.found, "line 1 column 1"));
+}
+
+static cm_status parse_nested(int depth, char open, char close) {
+    char text[4096];
+    json_t *value = NULL;
+    memset(text, open, (size_t)depth);
+    memset(text + depth, close, (size_t)depth);
+    cm_status status = cm_json_parse(&value, text, 2 * (size_t)depth, "f", NULL, NULL);
+    json_decref(value);
+    return status;
+}
+
+static void depth_is_limited(void **state) {
+    (void)state;
+    assert_int_equal(parse_nested(64, '[', ']'), CM_OK);
+    assert_int_equal(parse_nested(65, '[', ']'), CM_DATA);
+    cm_buf buf = CM_BUF_EMPTY;
+    for (int i = 0; i < 100000; i++) cm_buf_text(&buf, "{\"a\":");
+    assert_string_equal(refusal(buf.data, buf.len),
+                        "f: found deeper nesting in the JSON text at byte 320, expected at most 64 levels");
+    cm_buf_clear(&buf);
+    for (int i = 0; i < 200; i++) cm_buf_text(&buf, i == 0 ? "[[]" : ",[]"); /* wide is not deep */
+    cm_buf_text(&buf, "]");
+    json_t *value = NULL;
+    assert_int_equal(cm_json_parse(&value, buf.data, buf.len, "f", NULL, NULL), CM_OK);
+    json_decref(value);
+    cm_buf_clear(&buf);
+}
+
+/* Texts that would take far more memory than they are long. */
+static void size_is_limited(void **state) {
+    (void)state;
+    static const struct {
+        const char *item, *says;
+        size_t count;
+    } large[] = {{"[],", "objects and arrays", ((size_t)4 << 20) + 1},
+                 {"0,", "commas", ((size_t)16 << 20) + 1}};
+    for (int i = 0; i < 2; i++) {
+        size_t width = strlen(large[i].item), len = width * large[i].count;
+        char *text = cm_new(len, 1);
+        assert_non_null(text);
+        for (size_t at = 0; at < len; at += width) memcpy(text + at, large[i].item, width);
+        assert_non_null(strstr(refusal(text, len), large[i].says));
+        cm_free(text);
+    }
+}
+
+static const char *member_refusal(json_t *object, const char *key, json_type type) {
+    cm_error error;
+    json_t *value = NULL;
+    assert_int_equal(cm_json_member(object, key, type, &value, "f", &error), CM_DATA);
+    assert_null(value);
+    return cm_error_line(&error, line_text, sizeof line_text);
+}
+
+static void members_have_types(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"i\":1,\"r\":1.5,\"s\":\"x\",\"t\":true,\"f\":false,\"n\":null,\"a\":[],\"o\":{}}";
+    json_t *object = NULL, *value = NULL;
+    assert_int_equal(cm_json_parse(&object, text, strlen(text), "f", NULL, NULL), CM_OK);
+    static const struct {
+        const char *key;
+        json_type type;
+    } good[] = {{"i", JSON_INTEGER}, {"i", JSON_REAL},  {"r", JSON_REAL},  {"s", JSON_STRING},
+                {"t", JSON_TRUE},    {"f", JSON_TRUE},  {"f", JSON_FALSE}, {"n", JSON_NULL},
+                {"a", JSON_ARRAY},   {"o", JSON_OBJECT}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(cm_json_member(object, good[i].key, good[i].type, &value, "f", NULL), CM_OK);
+        assert_ptr_equal(value, json_object_get(object, good[i].key));
+    }
+    assert_string_equal(member_refusal(object, "none", JSON_STRING),
+                        "f: key none: found nothing, expected a string");
+    assert_string_equal(member_refusal(object, "r", JSON_INTEGER),
+                        "f: key r: found a number, expected an integer");
+    assert_string_equal(member_refusal(object, "i", JSON_TRUE),
+                        "f: key i: found an integer, expected true or false");
+    assert_string_equal(member_refusal(json_object_get(object, "a"), "i", JSON_REAL),
+                        "f: key i: found nothing, expected a number");
+    json_decref(object);
+}
+
+static void text_is_compact_and_sorted(void **state) {
+    (void)state;
+    static const char text[] = "{ \"b\" : [1, 0.1], \"a\" : \"x\\ny\" }";
+    json_t *value = NULL;
+    assert_int_equal(cm_json_parse(&value, text, strlen(text), "f", NULL, NULL), CM_OK);
+    char *out = cm_json_text(value);
+    assert_string_equal(out, "{\"a\":\"x\\ny\",\"b\":[1,0.10000000000000001]}");
+    cm_free(out);
+    fail_alloc_from(0);
+    char *none = cm_json_text(value);
+    assert_true(fail_alloc_stop());
+    assert_null(none);
+    json_decref(value);
+    assert_null(cm_json_text(NULL));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_texts_are_read),
+        cmocka_unit_test(bad_texts_are_refused),
+        cmocka_unit_test(place_is_named),
+        cmocka_unit_test(depth_is_limited),
+        cmocka_unit_test(size_is_limited),
+        cmocka_unit_test(members_have_types),
+        cmocka_unit_test(text_is_compact_and_sorted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
