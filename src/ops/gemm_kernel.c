@@ -1,0 +1,44 @@
+/* The plain kernel of the matrix product and the choice among the kernels. */
+#include "ops/gemm_kernel.h"
+#include "ops/gemm.h"
+#include <math.h>
+#include <stddef.h>
+
+static bool always(void) {
+    return true;
+}
+
+static void multiply_plain(const cm_gemm_tile *tile) {
+    for (int i = 0; i < tile->rows; i++) {
+        float sum[CM_GEMM_PANEL] = {0};
+        for (int64_t p = 0; p < tile->depth; p++) {
+            float a = tile->a[i * tile->a_row + p * tile->a_step];
+            const float *b = tile->b + p * tile->width;
+            for (int j = 0; j < tile->cols; j++) sum[j] = fmaf(a, b[j], sum[j]);
+        }
+        float *c = tile->c + i * tile->ldc;
+        for (int j = 0; j < tile->cols; j++) c[j] = tile->add ? c[j] + sum[j] : sum[j];
+    }
+}
+
+static void pack_transposed_plain(int64_t depth, int64_t cols, const float *b, int64_t ldb, float *packed,
+                                  int64_t width) {
+    for (int64_t p = 0; p < depth; p++)
+        for (int64_t j = 0; j < width; j++) packed[p * width + j] = j < cols ? b[j * ldb + p] : 0;
+}
+
+const cm_gemm_kernel cm_gemm_kernels[] = {
+    {"plain", always, multiply_plain, pack_transposed_plain},
+#if defined(__x86_64__)
+    {"avx2", cm_gemm_avx2_supported, cm_gemm_multiply_avx2, cm_gemm_pack_transposed_avx},
+    {"avx512", cm_gemm_avx512_supported, cm_gemm_multiply_avx512, cm_gemm_pack_transposed_avx},
+#endif
+    {NULL, NULL, NULL, NULL},
+};
+
+const cm_gemm_kernel *cm_gemm_kernel_best(void) {
+    const cm_gemm_kernel *best = &cm_gemm_kernels[0];
+    for (const cm_gemm_kernel *kernel = best; kernel->name; kernel++)
+        if (kernel->supported()) best = kernel;
+    return best;
+}

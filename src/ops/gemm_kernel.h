@@ -1,0 +1,52 @@
+/* The inner kernels of the matrix product (see gemm.h for the order of the sums). Private to gemm.c. */
+#ifndef CM_OPS_GEMM_KERNEL_H
+#define CM_OPS_GEMM_KERNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Rows of C that one kernel call makes at most; vectors of B are 16 floats wide. */
+enum { CM_GEMM_ROWS = 6, CM_GEMM_VECTOR = 16 };
+
+/* C[rows, cols] (+)= A[rows, depth] B[depth, cols], one block of k: depth <= CM_GEMM_K_BLOCK, rows in
+ * [1, CM_GEMM_ROWS], cols in [1, CM_GEMM_PANEL]. Element (i, p) of A is a[i * a_row + p * a_step]. Row p
+ * of B begins at b + p * width; width is cols rounded up to whole vectors, b is 64-byte aligned and zero
+ * in the columns past cols. */
+typedef struct cm_gemm_tile {
+    int rows, cols;
+    int64_t depth;
+    const float *a;
+    int64_t a_row, a_step;
+    const float *b;
+    int64_t width;
+    float *c;
+    int64_t ldc;
+    bool add;
+} cm_gemm_tile;
+
+typedef struct cm_gemm_kernel {
+    const char *name;
+    bool (*supported)(void);
+    void (*multiply)(const cm_gemm_tile *tile);
+    /* packed[p * width + j] = b[j * ldb + p] for p in [0, depth), j in [0, cols), zero for the other j
+     * below width. */
+    void (*pack_transposed)(int64_t depth, int64_t cols, const float *b, int64_t ldb, float *packed,
+                            int64_t width);
+} cm_gemm_kernel;
+
+/* Slowest first; a NULL name ends. */
+extern const cm_gemm_kernel cm_gemm_kernels[];
+
+/* The fastest one that this machine supports. */
+const cm_gemm_kernel *cm_gemm_kernel_best(void);
+
+#if defined(__x86_64__)
+bool cm_gemm_avx2_supported(void);
+bool cm_gemm_avx512_supported(void);
+void cm_gemm_multiply_avx2(const cm_gemm_tile *tile);
+void cm_gemm_multiply_avx512(const cm_gemm_tile *tile);
+void cm_gemm_pack_transposed_avx(int64_t depth, int64_t cols, const float *b, int64_t ldb, float *packed,
+                                 int64_t width);
+#endif
+
+#endif

@@ -1,0 +1,116 @@
+/* The AVX2 kernel of the matrix product, 6 rows by 2 vectors of 8 in 12 registers, and the transposing
+ * pack that the AVX-512 kernel uses too. */
+#if defined(__x86_64__)
+#include "ops/gemm.h"
+#include "ops/gemm_kernel.h"
+#include <immintrin.h>
+#include <string.h>
+
+#define TARGET __attribute__((target("avx2,fma")))
+#define INLINE static inline __attribute__((always_inline)) TARGET
+
+bool cm_gemm_avx2_supported(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+INLINE void store_row(float *c, __m256 low, __m256 high, int cols, bool add) {
+    float part[CM_GEMM_VECTOR];
+    if (cols >= CM_GEMM_VECTOR) {
+        if (add) {
+            low = _mm256_add_ps(_mm256_loadu_ps(c), low);
+            high = _mm256_add_ps(_mm256_loadu_ps(c + 8), high);
+        }
+        _mm256_storeu_ps(c, low);
+        _mm256_storeu_ps(c + 8, high);
+        return;
+    }
+    _mm256_storeu_ps(part, low);
+    _mm256_storeu_ps(part + 8, high);
+    for (int j = 0; j < cols; j++) c[j] = add ? c[j] + part[j] : part[j];
+}
+
+/* Columns [first, first + 16) of the tile; rows is a constant at every place of use. */
+INLINE void multiply_strip(const cm_gemm_tile *t, int rows, int first) {
+    __m256 low[CM_GEMM_ROWS], high[CM_GEMM_ROWS];
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++) low[i] = high[i] = _mm256_setzero_ps();
+    const float *a = t->a, *b = t->b + first;
+    int64_t a_row = t->a_row, a_step = t->a_step, width = t->width;
+    for (int64_t p = t->depth; p > 0; p--) {
+        __m256 left = _mm256_load_ps(b), right = _mm256_load_ps(b + 8);
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) {
+            __m256 x = _mm256_broadcast_ss(a + i * a_row);
+            low[i] = _mm256_fmadd_ps(x, left, low[i]);
+            high[i] = _mm256_fmadd_ps(x, right, high[i]);
+        }
+        a += a_step;
+        b += width;
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++)
+        store_row(t->c + i * t->ldc + first, low[i], high[i], t->cols - first, t->add);
+}
+
+INLINE void multiply_rows(const cm_gemm_tile *t, int rows) {
+    for (int first = 0; first < t->cols; first += CM_GEMM_VECTOR) multiply_strip(t, rows, first);
+}
+
+TARGET void cm_gemm_multiply_avx2(const cm_gemm_tile *tile) {
+    switch (tile->rows) {
+    case 1:
+        multiply_rows(tile, 1);
+        break;
+    case 2:
+        multiply_rows(tile, 2);
+        break;
+    case 3:
+        multiply_rows(tile, 3);
+        break;
+    case 4:
+        multiply_rows(tile, 4);
+        break;
+    case 5:
+        multiply_rows(tile, 5);
+        break;
+    default:
+        multiply_rows(tile, 6);
+        break;
+    }
+}
+
+/* The 8 x 8 block at b (rows ldb apart) turned over into packed (rows width apart): lanes hold rows i and
+ * i + 4, so that only steps within lanes remain. */
+INLINE void transpose_block(const float *b, int64_t ldb, float *packed, int64_t width) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 8; half += 4, b += 4, packed += 4 * width) {
+        __m256 row[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            row[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(b + i * ldb)),
+                                          _mm_loadu_ps(b + (i + 4) * ldb), 1);
+        __m256 low = _mm256_unpacklo_ps(row[0], row[1]), high = _mm256_unpackhi_ps(row[0], row[1]);
+        __m256 low2 = _mm256_unpacklo_ps(row[2], row[3]), high2 = _mm256_unpackhi_ps(row[2], row[3]);
+        _mm256_store_ps(packed, _mm256_shuffle_ps(low, low2, 0x44));
+        _mm256_store_ps(packed + width, _mm256_shuffle_ps(low, low2, 0xee));
+        _mm256_store_ps(packed + 2 * width, _mm256_shuffle_ps(high, high2, 0x44));
+        _mm256_store_ps(packed + 3 * width, _mm256_shuffle_ps(high, high2, 0xee));
+    }
+}
+
+/* Sixteen rows of packed at a time: whole cache lines of b are used at once. */
+TARGET void cm_gemm_pack_transposed_avx(int64_t depth, int64_t cols, const float *b, int64_t ldb,
+                                        float *packed, int64_t width) {
+    int64_t whole_cols = cols & ~INT64_C(7), whole_depth = depth & ~INT64_C(15);
+    for (int64_t p = 0; p < whole_depth; p += 16)
+        for (int64_t j = 0; j < whole_cols; j += 8) {
+            transpose_block(b + j * ldb + p, ldb, packed + p * width + j, width);
+            transpose_block(b + j * ldb + p + 8, ldb, packed + (p + 8) * width + j, width);
+        }
+    for (int64_t p = 0; p < depth; p++)
+        for (int64_t j = p < whole_depth ? whole_cols : 0; j < width; j++)
+            packed[p * width + j] = j < cols ? b[j * ldb + p] : 0;
+}
+#else
+typedef int cm_gemm_avx2_unused;
+#endif
