@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 /* Binary: logistic regression on, for each side, the leave-one-out positive rate (smoothed towards the base
- * rate) and the log count of the molecule's training labels. Affinity: overall mean plus shrunken additive
+ * rate), the log count and the excess of positives over the base rate among the molecule's training labels;
+ * with one class only, that class's smoothed share. Affinity: overall mean plus shrunken additive
  * effects of A and B. a, b: molecule numbers below n_a, n_b. Trains on the pairs with train true, writes a
  * probability or affinity for every other pair into value[n]. */
 cm_status cm_baseline_identity(bool affinity, const int32_t *a, const int32_t *b, const double *label,

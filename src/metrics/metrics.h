@@ -14,7 +14,8 @@
         X(mcc, "MCC") X(auroc, "AUROC") X(auprc, "AUPRC") X(balanced_accuracy, "balanced accuracy")   \
             X(brier, "Brier") X(ece, "ECE")
 /* Regression: Pearson, Spearman, RMSE, MAE, coefficient of determination, concordance index (ties in the
- * label left out, ties in the value count half). Correlations of a constant are 0. */
+ * label left out, ties in the value count half; 0.5 without two different labels). Correlations and R2 of a
+ * constant are 0. */
 #define CM_AFFINITY_METRICS(X) \
     X(pearson, "Pearson") X(spearman, "Spearman") X(rmse, "RMSE") X(mae, "MAE") X(r2, "R2") X(ci, "CI")
 
