@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 static char folder[64];
-static char path_text[160];
+static char path_text[400];
 
 static const char *path_in(const char *name) {
     snprintf(path_text, sizeof path_text, "%s/%s", folder, name);
@@ -106,7 +106,7 @@ static void relative_names_work(void **state) {
 
 static void a_leftover_temporary_is_passed_over(void **state) {
     (void)state;
-    char stale[200];
+    char stale[500];
     const char *path = path_in("stale");
     snprintf(stale, sizeof stale, "%s.tmp.%ld.0", path, (long)getpid());
     FILE *file = fopen(stale, "w");
@@ -119,7 +119,7 @@ static void a_leftover_temporary_is_passed_over(void **state) {
 /* A hundred of them are not. */
 static void endless_leftovers_fail(void **state) {
     (void)state;
-    char stale[200];
+    char stale[500];
     cm_error error;
     const char *path = path_in("stale");
     for (int i = 0; i < 100; i++) {
@@ -144,7 +144,7 @@ static void assert_replace_refused(const char *path, const char *found) {
 
 static void bad_targets_are_refused(void **state) {
     (void)state;
-    char long_name[400];
+    char long_name[500];
     assert_replace_refused(path_in("none/file"), "cannot write: No such file or directory");
     assert_replace_refused(path_in("twice/file"), "cannot write: Not a directory");
     assert_replace_refused("/dev/null", "a device");
@@ -202,7 +202,7 @@ static void out_of_memory(void **state) {
 
 static void links_are_replaced_themselves(void **state) {
     (void)state;
-    char target[160];
+    char target[400];
     snprintf(target, sizeof target, "%s", path_in("target"));
     assert_int_equal(replace_text(target, "target", NULL), CM_OK);
     const char *link_path = path_in("link");
@@ -222,7 +222,9 @@ static void only_regular_files_are_mapped(void **state) {
     assert_map_refused(path_in("fifo"), "a FIFO"); /* and does not wait for a writer */
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path_in("socket"));
+    const char *socket_path = path_in("socket");
+    assert_true(strlen(socket_path) < sizeof address.sun_path);
+    memcpy(address.sun_path, socket_path, strlen(socket_path));
     if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0) {
         assert_map_refused(path_in("socket"), "a socket");
     }
