@@ -111,22 +111,22 @@ CM_VMATH_INLINE float cm_relu_slopef(float x) {
     return x > 0.0f ? 1.0f : 0.0f;
 }
 
-/* The standard normal distribution function, absolute error below 1.5e-7; *bell = e^(-x^2/2).
- * With t = 1 / (1 + 0.28 |x|) the lower tail is bell * t * polynomial(t). */
+/* The standard normal distribution function, absolute error below 2e-7; *bell = e^(-x^2/2).
+ * With t = 1 / (1 + 0.3 |x|) the lower tail is bell * t * polynomial(t). */
 CM_VMATH_INLINE float cm_normal_cdff(float x, float *bell) {
     float ax = fabsf(x);
     float e = cm_expf(-0.5f * (ax * ax));
-    float t = 1.0f / (1.0f + 0.28f * ax);
-    float p = -0.015704598f;
-    p = p * t + 0.106515445f;
-    p = p * t - 0.27620983f;
-    p = p * t + 0.32108143f;
-    p = p * t - 0.18285307f;
-    p = p * t + 0.15951234f;
-    p = p * t + 0.056491572f;
-    p = p * t + 0.10829616f;
-    p = p * t + 0.11114109f;
-    p = p * t + 0.11172946f;
+    float t = 1.0f / (1.0f + 0.3f * ax);
+    float p = -0.019401934f;
+    p = p * t + 0.10574047f;
+    p = p * t - 0.21233729f;
+    p = p * t + 0.17045939f;
+    p = p * t - 0.061591085f;
+    p = p * t + 0.08655736f;
+    p = p * t + 0.08170639f;
+    p = p * t + 0.109528236f;
+    p = p * t + 0.11965603f;
+    p = p * t + 0.11968243f;
     float tail = e * (t * p);
     *bell = e;
     return x < 0.0f ? tail : 1.0f - tail;
