@@ -21,8 +21,9 @@ typedef struct cm_dataset_options {
     const cm_task *task;
     cm_bad_records bad_records;
     int labels;              /* 1: the pair tables must have labels; 0: labels are ignored */
-    int keep_duplicates;     /* 0: of pairs with the same two sequences only the first stays, and pairs whose
-                                labels contradict are all dropped (binary); 1: keep every row */
+    int keep_duplicates;     /* 0: of pairs with the same two molecules only the first stays, with its fold;
+                                pairs whose labels contradict are all dropped (binary), the affinity becomes
+                                the mean of all; 1: keep every row */
     const char *fold_column; /* name of a column with given folds, or NULL */
     const char *subset_column; /* with subset_value: read only the rows with that value, or NULL */
     const char *subset_value;
@@ -36,7 +37,8 @@ void cm_dataset_destroy(cm_dataset *dataset);
  * and protein, a table with columns id and smiles for small molecules; b_path may equal a_path. pairs_path
  * is a table with columns id_a, id_b and, when labels are asked for, label (binary: 0 or 1); NULL: all
  * against all. Identifiers are looked up within these files only, and never reach a model. Warnings
- * (duplicates, unknown letters, skipped records) go to runtime's log, one line a kind. */
+ * (duplicates, unknown letters, skipped records) go to runtime's log, one line a kind. A failure leaves the
+ * data set as it was, but after CM_MEMORY it can only be destroyed. */
 cm_status cm_dataset_add_files(cm_dataset *dataset, const char *a_path, const char *b_path,
                                const char *pairs_path, const cm_runtime *runtime, cm_error *error);
 

@@ -16,7 +16,7 @@ typedef struct cm_entity {
 typedef struct cm_pair {
     int32_t entity[2]; /* into cm_dataset.entities[side] */
     int32_t fold;      /* into cm_dataset.folds, -1: no fold column */
-    float label;
+    float label;       /* NaN in a data set without labels */
     const char *id[2]; /* as in the files, for output only */
 } cm_pair;
 
@@ -29,7 +29,7 @@ struct cm_dataset {
     int64_t n_pairs;
     char **folds; /* distinct values of the fold column, in order of appearance */
     int64_t n_folds;
-    char hash[65];                       /* sha256 over the texts, labels and folds of all pairs in order */
+    char hash[65]; /* chained sha256 over the texts, labels and folds of all pairs in order */
     struct cm_dataset_private *private_; /* lookup tables and id memory of data/dataset.c */
 };
 
