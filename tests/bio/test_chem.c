@@ -1,0 +1,257 @@
+/* Chemistry: the SMILES that are read, those that are refused, and fingerprints. */
+#include "bio/chem.h"
+#include "bio/smiles.h"
+#include "io/table.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+typedef struct chem_case {
+    const char *smiles;
+    cm_status status;
+    const char *expected; /* canonical SMILES, or part of the message */
+} chem_case;
+
+static const chem_case cases[] = {
+    {"OCC", CM_OK, "CCO"},
+    {"C1=CC=CC=C1", CM_OK, "c1ccccc1"},
+    {"[H]O[H]", CM_OK, "O"},
+    {"[Na+].[Cl-]", CM_OK, "[Cl-].[Na+]"},
+    {"C%(100)CC%(100)", CM_OK, "C1CC1"},
+    {"F/C=C/F", CM_OK, "F/C=C/F"},
+    {"N[C@@H](C)C(=O)O", CM_OK, "C[C@H](N)C(=O)O"},
+    {"C[C@H](C)C", CM_OK, "CC(C)C"}, /* a mark where there is no centre is dropped */
+    {"[13CH4]", CM_OK, "[13CH4]"},
+    {"C->[Fe]", CM_OK, "C->[Fe]"},
+    {"[999C]", CM_OK, "[999C]"},
+    {"C=1CC-1", CM_OK, "C1=CC1"}, /* of two ring bonds that differ RDKit takes the first */
+
+    {"", CM_DATA, "found none (it is empty)"},
+    {"C(", CM_DATA, "found 'C(', expected a SMILES that RDKit can read"},
+    {"C)", CM_DATA, "RDKit can read"},
+    {"C1CC", CM_DATA, "RDKit can read"},
+    {"%", CM_DATA, "RDKit can read"},
+    {"C%1", CM_DATA, "RDKit can read"},
+    {"%(100)", CM_DATA, "RDKit can read"},
+    {"C11", CM_DATA, "RDKit can read"},
+    {"1CC1", CM_DATA, "RDKit can read"},
+    {"C(1)CC1", CM_DATA, NULL},
+    {"[C", CM_DATA, "RDKit can read"},
+    {"[Xx]", CM_DATA, "RDKit can read"},
+    {"[]", CM_DATA, "RDKit can read"},
+    {".", CM_DATA, "RDKit can read"},
+    {".C", CM_DATA, "RDKit can read"},
+    {"C.", CM_DATA, "RDKit can read"},
+    {"CC>>CO", CM_DATA, "RDKit can read"},
+    {"->", CM_DATA, "RDKit can read"},
+    {"[R]", CM_DATA, "RDKit can read"},
+    {"=SUM(A1)", CM_DATA, "RDKit can read"},
+    {"c1cccc1", CM_DATA, "kekulize"},
+    {"C(C)(C)(C)(C)C", CM_DATA, "valence"},
+    {"C*", CM_DATA, "an atom without element"},
+    {"[*:1]CC", CM_DATA, "an atom without element"},
+    {"CCO ethanol", CM_DATA, "' ' at position 4, expected a SMILES alone"},
+    {"CCO |$;;R$|", CM_DATA, "' ' at position 4"},
+    {" CCO", CM_DATA, "' ' at position 1"},
+    {"CCO\n", CM_DATA, "at position 4"},
+    {"C\xc3\xa9", CM_DATA, "at position 2"},
+};
+
+static void test_cases(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char out[64] = "untouched", line[1024];
+        cm_error error = {.status = CM_OK};
+        cm_status status = cm_chem_canonical(cases[i].smiles, out, sizeof out, "m.tsv", "id", &error);
+        cm_error_line(&error, line, sizeof line);
+        if (status != cases[i].status)
+            fail_msg("'%s': status %d %s %s", cases[i].smiles, (int)status, out, line);
+        assert_int_equal(cm_chem_canonical(cases[i].smiles, NULL, 0, NULL, NULL, NULL), status);
+        if (status == CM_OK) {
+            assert_string_equal(out, cases[i].expected);
+            continue;
+        }
+        assert_string_equal(out, "untouched");
+        assert_string_equal(error.file, "m.tsv");
+        assert_string_equal(error.place, "record id");
+        if (cases[i].expected != NULL && strstr(line, cases[i].expected) == NULL)
+            fail_msg("'%s': %s", cases[i].smiles, line);
+    }
+}
+
+static void repeat(char *out, const char *piece, int times) {
+    for (int i = 0; i < times; i++) memcpy(out + (size_t)i * strlen(piece), piece, strlen(piece));
+    out[(size_t)times * strlen(piece)] = '\0';
+}
+
+static void expect_refused(const char *smiles, const char *part) {
+    char line[1024];
+    cm_error error = {.status = CM_OK};
+    assert_int_equal(cm_chem_canonical(smiles, NULL, 0, NULL, NULL, &error), CM_DATA);
+    cm_error_line(&error, line, sizeof line);
+    if (strstr(line, part) == NULL) fail_msg("%s", line);
+}
+
+/* Limits of length, depth and atoms are reached and not crossed. */
+static void test_limits(void **state) {
+    (void)state;
+    char *text = malloc(1000001);
+    assert_non_null(text);
+    repeat(text, "C", 1000000);
+    expect_refused(text, "at most 5000 characters");
+    text[14000] = '\0';
+    expect_refused(text, "at most 5000 characters");
+    text[5000] = '\0';
+    expect_refused(text, "found 5000 atoms, expected at most 1000");
+    text[1001] = '\0';
+    expect_refused(text, "found 1001 atoms");
+    text[1000] = '\0';
+    assert_int_equal(cm_chem_canonical(text, NULL, 0, NULL, NULL, NULL), CM_OK);
+    repeat(text, "C(", 200);
+    strcat(text, "C");
+    repeat(text + strlen(text), ")", 200);
+    assert_int_equal(cm_chem_canonical(text, NULL, 0, NULL, NULL, NULL), CM_OK);
+    repeat(text, "C(", 201);
+    expect_refused(text, "found deeper ones, expected brackets at most 200 deep");
+    repeat(text, "(", 4999);
+    expect_refused(text, "deeper ones");
+    repeat(text, "[", 4999);
+    expect_refused(text, "deeper ones");
+    free(text);
+}
+
+static void test_output_size(void **state) {
+    (void)state;
+    char out[4] = "";
+    cm_error error;
+    assert_int_equal(cm_chem_canonical("OCC", out, 4, NULL, NULL, &error), CM_OK);
+    assert_int_equal(cm_chem_canonical("OCCC", out, 4, NULL, NULL, &error), CM_DATA);
+    assert_string_equal(error.expected, "a canonical SMILES below 4 characters");
+    assert_string_equal(out, "CCO");
+}
+
+static void test_version(void **state) {
+    (void)state;
+    assert_true(strlen(cm_chem_version()) >= 4);
+}
+
+/* Methane has one environment at radius 0 and none beyond; every spelling gives the same columns. */
+static void test_morgan(void **state) {
+    (void)state;
+    float methane[1024], a[1024], b[1024];
+    double sum = 0;
+    assert_int_equal(cm_chem_morgan("C", 1024, methane, NULL), CM_OK);
+    for (int i = 0; i < 1024; i++) sum += (double)methane[i];
+    assert_true(sum == (double)logf(2));
+    assert_int_equal(cm_chem_morgan("CC(=O)Oc1ccccc1C(=O)O", 1024, a, NULL), CM_OK);
+    assert_int_equal(cm_chem_morgan("OC(=O)C1=CC=CC=C1OC(C)=O", 1024, b, NULL), CM_OK);
+    assert_memory_equal(a, b, sizeof a);
+    sum = 0;
+    for (int i = 0; i < 1024; i++) sum += expm1((double)a[i]);
+    assert_true(sum > 25 && sum < 40);
+    /* ethane: the carbon environment twice at radius 0, the bond once at radius 1 */
+    float ethane[8];
+    sum = 0;
+    assert_int_equal(cm_chem_morgan("CC", 8, ethane, NULL), CM_OK);
+    for (int i = 0; i < 8; i++) sum += expm1((double)ethane[i]);
+    assert_true(fabs(sum - 3) < 1e-5);
+}
+
+static void test_morgan_refuses(void **state) {
+    (void)state;
+    float out[16];
+    cm_error error;
+    assert_int_equal(cm_chem_morgan("C(", 16, out, &error), CM_DATA);
+    assert_int_equal(cm_chem_morgan("c1cccc1", 16, out, &error), CM_DATA);
+}
+
+/* RDKit's own messages stay off both standard streams. */
+static void test_silent(void **state) {
+    (void)state;
+    char path[] = "/tmp/cm_test_XXXXXX";
+    int fd = mkstemp(path), saved_out = dup(1), saved_err = dup(2);
+    assert_true(fd >= 0);
+    fflush(stdout);
+    fflush(stderr);
+    dup2(fd, 1);
+    dup2(fd, 2);
+    cm_chem_canonical("C(", NULL, 0, NULL, NULL, NULL);
+    cm_chem_canonical("c1cccc1", NULL, 0, NULL, NULL, NULL);
+    fflush(stdout);
+    fflush(stderr);
+    dup2(saved_out, 1);
+    dup2(saved_err, 2);
+    close(saved_out);
+    close(saved_err);
+    off_t written = lseek(fd, 0, SEEK_END);
+    close(fd);
+    unlink(path);
+    assert_int_equal(written, 0);
+}
+
+/* The molecules of a table of CROSSMAMBA_DATA are read, but for those with impossible valences or aromatic
+ * atoms outside rings, which are refused with RDKit's reason. The canonical form is a fixed point, and nearly
+ * all of its tokens have a column of their own. */
+static void canonicalise_file(const char *file, long expected, long bad) {
+    const char *data = getenv("CROSSMAMBA_DATA");
+    if (data == NULL || *data == '\0') skip();
+    char path[512], out[8192], again[8192];
+    cm_table *table = NULL;
+    cm_error error;
+    bool more = true;
+    int column = -1;
+    long count = 0, refused = 0, tokens = 0, rare = 0;
+    snprintf(path, sizeof path, "%s/%s", data, file);
+    assert_int_equal(cm_table_open(&table, path, &error), CM_OK);
+    assert_int_equal(cm_table_require(table, "smiles", &column, &error), CM_OK);
+    for (; cm_table_next(table, &more, &error) == CM_OK && more; count++) {
+        const char *smiles = cm_table_cell(table, column);
+        if (cm_chem_canonical(smiles, out, sizeof out, path, "", &error) != CM_OK) {
+            assert_non_null(
+                strstr(error.found, strstr(error.found, "valence") != NULL ? "valence" : "aromatic"));
+            refused++;
+            continue;
+        }
+        assert_int_equal(cm_chem_canonical(out, again, sizeof again, path, "", &error), CM_OK);
+        assert_string_equal(out, again);
+        size_t at = 0, start = 0, token, skipped = 0;
+        while ((token = cm_smiles_next(out, strlen(out), &at, &start, &skipped)) > 0) {
+            tokens++;
+            rare += cm_smiles_column(out + start, token) >= cm_smiles_vocabulary() - 2;
+        }
+        assert_int_equal(skipped, 0);
+    }
+    assert_false(more);
+    assert_int_equal(count, expected);
+    assert_int_equal(refused, bad);
+    assert_true(rare * 1000 < tokens);
+    cm_table_close(table);
+}
+
+static void test_data_rsim(void **state) {
+    (void)state;
+    canonicalise_file("rsim/molecules.tsv", 792, 10);
+}
+
+static void test_data_davis(void **state) {
+    (void)state;
+    canonicalise_file("dti_davis/molecules.tsv", 68, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cases),       cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_output_size), cmocka_unit_test(test_version),
+        cmocka_unit_test(test_morgan),      cmocka_unit_test(test_morgan_refuses),
+        cmocka_unit_test(test_silent),      cmocka_unit_test(test_data_rsim),
+        cmocka_unit_test(test_data_davis),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
