@@ -175,7 +175,7 @@ static void test_morgan_refuses(void **state) {
 /* RDKit's own messages stay off both standard streams. */
 static void test_silent(void **state) {
     (void)state;
-    char path[] = "/tmp/cm_test_XXXXXX";
+    char path[] = P_tmpdir "/cm_test_XXXXXX";
     int fd = mkstemp(path), saved_out = dup(1), saved_err = dup(2);
     assert_true(fd >= 0);
     fflush(stdout);

@@ -21,7 +21,7 @@ typedef struct temp_file {
 
 /* A new file with these bytes; remove it with unlink. */
 static inline temp_file temp_bytes(const void *bytes, size_t size) {
-    temp_file file = {"/tmp/cm_test_XXXXXX"};
+    temp_file file = {P_tmpdir "/cm_test_XXXXXX"};
     int fd = mkstemp(file.path);
     assert_true(fd >= 0);
     FILE *stream = fdopen(fd, "wb");
