@@ -16,8 +16,8 @@ typedef struct cm_sequence_report {
  * Upper case; RNA: T becomes U, IUPAC ambiguity codes R Y S W K M B D H V N, X and I (inosine) become N;
  * protein: the 20 letters stay, U (selenocysteine) and O become C and K, B Z J X become X, '*' at the end is
  * dropped, elsewhere X. '-', '.' and '_' become N or X; '|' separates chains and stays. Anything else is
- * CM_DATA with the letter and its position; so are an empty sequence and one of more than 50,000,000
- * residues. name names the record in messages, file the file. */
+ * CM_DATA with the letter and its position; so are an empty sequence or chain and a sequence of more than
+ * 50,000,000 residues. name names the record in messages, file the file. */
 cm_status cm_sequence_normalise(cm_molecule_type type, const char *text, size_t length, char *out,
                                 size_t *out_length, cm_sequence_report *report, const char *file,
                                 const char *name, cm_error *error);

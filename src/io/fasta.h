@@ -1,5 +1,7 @@
 /* FASTA through htslib: plain, gzip or bgzf. FASTQ, data before the first '>', NUL bytes, truncated gzip and
- * files without a record are refused. Sequences come as written, without line ends, blanks and digits. */
+ * files without a record are refused; so are a record without a name, with a name over 4,096 bytes or over
+ * 50,000,000 residues. LF, CR LF and CR end lines. Sequences come as written, without line ends, blanks and
+ * digits. */
 #ifndef CM_IO_FASTA_H
 #define CM_IO_FASTA_H
 

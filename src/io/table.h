@@ -1,7 +1,8 @@
 /* TSV and CSV with a header line, plain or gzip. The separator is a tab when the header has one, else a
  * comma. CSV quotes as RFC 4180; in TSV a quote is an ordinary character. CRLF, a UTF-8 byte order mark and
  * blank lines are accepted; NUL bytes, UTF-16, ragged rows, duplicate column names and lines over 16 MiB are
- * refused with the line number. */
+ * refused with the line number. A lone CR, a row over 16 MiB in all and more than 10,000 columns are refused
+ * too. Cells are never trimmed. */
 #ifndef CM_IO_TABLE_H
 #define CM_IO_TABLE_H
 
@@ -25,8 +26,8 @@ const char *cm_table_cell(const cm_table *table, int column);
 long cm_table_line(const cm_table *table); /* line number of the current row, from 1 */
 const char *cm_table_path(const cm_table *table);
 
-/* Strict decimal number in the C locale ("1.5", "-2e-3"); inf, nan, empty, decimal comma and out-of-range
- * are CM_DATA with the current line and the column's name. */
+/* Strict decimal number in the C locale ("1.5", "-2e-3"); inf, nan, empty, blanks, decimal comma and
+ * overflow are CM_DATA with the current line and the column's name. */
 cm_status cm_table_number(const cm_table *table, int column, double *value, cm_error *error);
 
 #endif
