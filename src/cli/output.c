@@ -114,7 +114,8 @@ cm_status cm_output_close(cm_output *output, cm_status status, cm_error *error) 
         if (!written) reason = errno;
         if (!written || status != CM_OK) unlink(output->temporary);
     }
-    if (status == CM_OK && !written)
+    /* the row writers stop the run at a failed write: the write is then what went wrong */
+    if (!written && (status == CM_OK || status == CM_INTERRUPTED))
         return cm_cli_fail(error, CM_IO, output->path ? output->path : "standard output", NULL, NULL,
                            strerror(reason));
     return status;

@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-PROGRAM, SOURCE = sys.argv[1], sys.argv[2]
+PROGRAM, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 DATA = os.environ.get("CROSSMAMBA_DATA")
 
 
