@@ -28,6 +28,11 @@ static int64_t pieces(int64_t count, int64_t size) {
     return count / size + (count % size != 0);
 }
 
+/* A group's share of scratch; at most CM_SCAN_MAX_STATES states. */
+static int64_t work_floats(int64_t n) {
+    return n * (2 * CHUNK * CM_SCAN_LANES + 3 * GROUP) + 2 * GROUP;
+}
+
 /* Offsets in floats into scratch. */
 typedef struct scan_layout {
     size_t work, partial, scratch, saved;
@@ -39,8 +44,7 @@ static cm_status scan_layout_of(int64_t rows, int64_t d, int64_t n, scan_layout 
     size_t floats = 0;
     CM_TRY(cm_op_add_floats("selective_scan", starts, 1, 1, &floats, error));
     layout->work = floats;
-    CM_TRY(
-        cm_op_add_floats("selective_scan", groups, n, 2 * CHUNK * CM_SCAN_LANES + 3 * GROUP, &floats, error));
+    CM_TRY(cm_op_add_floats("selective_scan", groups, work_floats(n), 1, &floats, error));
     layout->partial = floats;
     CM_TRY(cm_op_add_floats("selective_scan", rows, 2 * n, groups, &floats, error));
     layout->scratch = floats;
@@ -99,7 +103,7 @@ static cm_scan scan_open(const cm_op_call *call) {
                      .chunks = pieces(rows, CHUNK),
                      .starts = starts,
                      .work = call->scratch + layout.work,
-                     .work_floats = n * (2 * CHUNK * CM_SCAN_LANES + 3 * GROUP),
+                     .work_floats = work_floats(n),
                      .partial = call->scratch + layout.partial};
 }
 
@@ -111,7 +115,7 @@ typedef struct scan_job {
 static void run_groups(void *context, int64_t begin, int64_t end, int member) {
     const scan_job *job = context;
     (void)member;
-    for (int64_t group = begin; group < end; group++) job->body(&job->scan, group);
+    job->body(&job->scan, begin, end);
 }
 
 void cm_scan_forward(const cm_op_call *call, cm_scan_body body) {
@@ -153,27 +157,42 @@ void cm_scan_backward(const cm_op_call *call, cm_scan_body body) {
 
 /* ---- the plain version: one channel after another, loops over the states ---- */
 
+/* A channel between chunks; the arrays lie in the group's share of work. */
 typedef struct plain_channel {
-    int64_t c;                   /* channel */
-    float a[CM_SCAN_MAX_STATES]; /* A */
-    float skip, bias;            /* D, dt_bias */
+    int64_t c;        /* channel */
+    float *a;         /* A [n] */
+    float *h;         /* [n]; forward: the state, backward: the part of its gradient from later tokens */
+    float *grad_a;    /* [n], backward: sum over tokens of e_t delta_t */
+    float *sums;      /* [2], backward: sums over tokens of the gradients of D and dt_bias */
+    float skip, bias; /* D, dt_bias */
 } plain_channel;
 
-CM_CLONES static void open_channel(const cm_scan *scan, int64_t c, plain_channel *channel) {
-    const float *a_log = cm_mat_row(scan->call->in[A], c);
-    channel->c = c;
-    for (int64_t k = 0; k < scan->n; k++) channel->a[k] = -cm_expf(a_log[k]);
-    channel->skip = scan->call->in[D].data[c];
-    channel->bias = scan->call->in[BIAS].data[c];
+static plain_channel channel_of(const cm_scan *scan, int64_t c) {
+    int64_t i = c % GROUP, n = scan->n;
+    float *own = scan->work + c / GROUP * scan->work_floats + i * (3 * n + 2);
+    return (plain_channel){
+        c, own, own + n, own + 2 * n, own + 3 * n, scan->call->in[D].data[c], scan->call->in[BIAS].data[c]};
+}
+
+/* Computes A and zeroes the rest, for the channels of groups [begin, end). */
+CM_CLONES static void open_channels(const cm_scan *scan, int64_t begin, int64_t end) {
+    for (int64_t c = begin * GROUP; c < end * GROUP && c < scan->d; c++) {
+        plain_channel channel = channel_of(scan, c);
+        const float *a_log = cm_mat_row(scan->call->in[A], c);
+        float *restrict a = channel.a;
+        memset(a, 0, (size_t)(3 * scan->n + 2) * sizeof *a);
+        for (int64_t k = 0; k < scan->n; k++) a[k] = -cm_expf(a_log[k]);
+    }
 }
 
 /* One step of the recurrence: decay = a_t, after = h_t; before may be after. Returns C_t . h_t. */
 CM_CLONES static float step_states(const plain_channel *channel, float delta, float input, const float *b,
-                                   const float *c, int64_t n, const float *before, float *decay,
+                                   const float *c, int64_t n, const float *before, float *restrict decay,
                                    float *after) {
     float product[CM_SCAN_MAX_STATES], y = 0.0f;
+    const float *a = channel->a;
+    for (int64_t k = 0; k < n; k++) decay[k] = cm_expf(delta * a[k]);
     for (int64_t k = 0; k < n; k++) {
-        decay[k] = cm_expf(delta * channel->a[k]);
         after[k] = decay[k] * before[k] + input * b[k];
         product[k] = c[k] * after[k];
     }
@@ -181,14 +200,19 @@ CM_CLONES static float step_states(const plain_channel *channel, float delta, fl
     return y;
 }
 
-static void plain_forward_chunk(const cm_scan *scan, int64_t chunk, const plain_channel *channel,
-                                float *state) {
+static float *plain_saved(const cm_scan *scan, int64_t chunk, const plain_channel *channel) {
+    return cm_scan_saved(scan, chunk, channel->c / GROUP) + channel->c % GROUP * scan->n;
+}
+
+static void plain_forward_chunk(const cm_scan *scan, int64_t chunk, const plain_channel *channel) {
     const cm_op_call *call = scan->call;
     cm_scan_rows rows = cm_scan_chunk_rows(scan, chunk);
-    float decay[CM_SCAN_MAX_STATES];
+    float decay[CM_SCAN_MAX_STATES], *state = channel->h;
+    size_t bytes = (size_t)scan->n * sizeof *state;
+    if (chunk > 0) memcpy(plain_saved(scan, chunk, channel), state, bytes);
     for (int64_t t = 0; t < rows.count; t++) {
         int64_t row = rows.first + t * rows.step, c = channel->c;
-        if (scan->starts[chunk] >> t & 1) memset(state, 0, (size_t)scan->n * sizeof *state);
+        if (scan->starts[chunk] >> t & 1) memset(state, 0, bytes);
         float delta = cm_softplusf(cm_mat_row(call->in[DT], row)[c] + channel->bias);
         float u = cm_mat_row(call->in[U], row)[c];
         float y = step_states(channel, delta, delta * u, cm_mat_row(call->in[B], row),
@@ -199,18 +223,13 @@ static void plain_forward_chunk(const cm_scan *scan, int64_t chunk, const plain_
     }
 }
 
-static void plain_forward_group(const cm_scan *scan, int64_t group) {
-    plain_channel channel;
-    float state[CM_SCAN_MAX_STATES];
-    for (int64_t i = 0; i < GROUP && group * GROUP + i < scan->d; i++) {
-        open_channel(scan, group * GROUP + i, &channel);
-        for (int64_t chunk = 0; chunk < scan->chunks; chunk++) {
-            if (chunk > 0)
-                memcpy(cm_scan_saved(scan, chunk, group) + i * scan->n, state,
-                       (size_t)scan->n * sizeof *state);
-            plain_forward_chunk(scan, chunk, &channel, state);
+static void plain_forward_groups(const cm_scan *scan, int64_t begin, int64_t end) {
+    open_channels(scan, begin, end);
+    for (int64_t chunk = 0; chunk < scan->chunks; chunk++)
+        for (int64_t c = begin * GROUP; c < end * GROUP && c < scan->d; c++) {
+            plain_channel channel = channel_of(scan, c);
+            plain_forward_chunk(scan, chunk, &channel);
         }
-    }
 }
 
 /* What backward knows about the tokens of one chunk of one channel. */
@@ -228,7 +247,7 @@ static void recompute_chunk(const cm_scan *scan, int64_t chunk, const plain_chan
     const cm_op_call *call = scan->call;
     cm_scan_rows rows = cm_scan_chunk_rows(scan, chunk);
     int64_t c = channel->c, n = scan->n;
-    const float *state = chunk > 0 ? cm_scan_saved(scan, chunk, c / GROUP) + c % GROUP * n : NULL;
+    const float *state = chunk > 0 ? plain_saved(scan, chunk, channel) : NULL;
     for (int64_t t = 0; t < rows.count; t++) {
         int64_t row = rows.first + t * rows.step;
         if (scan->starts[chunk] >> t & 1)
@@ -247,14 +266,13 @@ static void recompute_chunk(const cm_scan *scan, int64_t chunk, const plain_chan
     }
 }
 
-/* One step back: g holds the part of the gradient of h_t that comes from later tokens and then that of
- * h_{t-1}. Adds to the gradients of B_t and C_t and to the sum of e_t delta_t; sum_b = g . B, sum_a = e . A.
- */
+/* One step back. Adds to the gradients of B_t and C_t [2 n]; sum_b = g . B, sum_a = e . A. */
 CM_CLONES static void step_back(const plain_channel *channel, const plain_chunk *work, int64_t t,
-                                const float *b, const float *c, int64_t n, float *g, float *grad_bc,
-                                float *grad_a, float *sum_b, float *sum_a) {
+                                const float *b, const float *c, int64_t n, float *restrict grad_bc,
+                                float *sum_b, float *sum_a) {
     float with_b[CM_SCAN_MAX_STATES], with_a[CM_SCAN_MAX_STATES];
     float grad_y = work->grad_y[t], delta = work->delta[t], input = delta * work->u[t];
+    float *restrict g = channel->h, *restrict grad_a = channel->grad_a;
     for (int64_t k = 0; k < n; k++) {
         float grad = g[k] + grad_y * c[k];
         grad_bc[k] += grad * input;
@@ -278,14 +296,8 @@ static void add_to(const cm_op_call *call, int input, int64_t row, int64_t c, fl
     *to = (call->accumulate[input] ? *to : 0.0f) + value;
 }
 
-/* state: g [n], then the sums over tokens of the gradients of A_log (before the factor A), D, dt_bias. */
-typedef struct plain_sums {
-    float *g, *a;
-    float skip, bias;
-} plain_sums;
-
 static void plain_backward_chunk(const cm_scan *scan, int64_t chunk, const plain_channel *channel,
-                                 plain_chunk *work, plain_sums *sums) {
+                                 plain_chunk *work) {
     const cm_op_call *call = scan->call;
     cm_scan_rows rows = cm_scan_chunk_rows(scan, chunk);
     int64_t c = channel->c, n = scan->n;
@@ -294,12 +306,12 @@ static void plain_backward_chunk(const cm_scan *scan, int64_t chunk, const plain
         int64_t row = rows.first + t * rows.step;
         float *grad_bc = scan->partial + (c / GROUP * scan->rows + row) * 2 * n, sum_b, sum_a;
         if (c % GROUP == 0) memset(grad_bc, 0, (size_t)(2 * n) * sizeof *grad_bc);
-        step_back(channel, work, t, cm_mat_row(call->in[B], row), cm_mat_row(call->in[C], row), n, sums->g,
-                  grad_bc, sums->a, &sum_b, &sum_a);
-        if (scan->starts[chunk] >> t & 1) memset(sums->g, 0, (size_t)n * sizeof(float));
+        step_back(channel, work, t, cm_mat_row(call->in[B], row), cm_mat_row(call->in[C], row), n, grad_bc,
+                  &sum_b, &sum_a);
+        if (scan->starts[chunk] >> t & 1) memset(channel->h, 0, (size_t)n * sizeof(float));
         float grad_dt = (work->u[t] * sum_b + sum_a) * cm_sigmoidf(work->x[t]);
-        sums->bias += grad_dt;
-        sums->skip += work->grad_y[t] * work->u[t];
+        channel->sums[1] += grad_dt;
+        channel->sums[0] += work->grad_y[t] * work->u[t];
         add_to(call, DT, row, c, grad_dt);
         add_to(call, U, row, c, work->delta[t] * sum_b + work->grad_y[t] * channel->skip);
         if (cm_op_has(call, Z))
@@ -309,29 +321,28 @@ static void plain_backward_chunk(const cm_scan *scan, int64_t chunk, const plain
     }
 }
 
-static void plain_backward_group(const cm_scan *scan, int64_t group) {
-    plain_channel channel;
+static void plain_backward_groups(const cm_scan *scan, int64_t begin, int64_t end) {
     plain_chunk work;
-    float g[CM_SCAN_MAX_STATES], a[CM_SCAN_MAX_STATES];
-    for (int64_t c = group * GROUP; c < (group + 1) * GROUP && c < scan->d; c++) {
-        open_channel(scan, c, &channel);
-        plain_sums sums = {g, a, 0.0f, 0.0f};
-        memset(g, 0, sizeof g);
-        memset(a, 0, sizeof a);
-        for (int64_t chunk = scan->chunks - 1; chunk >= 0; chunk--)
-            plain_backward_chunk(scan, chunk, &channel, &work, &sums);
-        for (int64_t k = 0; k < scan->n; k++) add_to(scan->call, A, c, k, a[k] * channel.a[k]);
-        add_to(scan->call, D, 0, c, sums.skip);
-        add_to(scan->call, BIAS, 0, c, sums.bias);
+    open_channels(scan, begin, end);
+    for (int64_t chunk = scan->chunks - 1; chunk >= 0; chunk--)
+        for (int64_t c = begin * GROUP; c < end * GROUP && c < scan->d; c++) {
+            plain_channel channel = channel_of(scan, c);
+            plain_backward_chunk(scan, chunk, &channel, &work);
+        }
+    for (int64_t c = begin * GROUP; c < end * GROUP && c < scan->d; c++) {
+        plain_channel channel = channel_of(scan, c);
+        for (int64_t k = 0; k < scan->n; k++) add_to(scan->call, A, c, k, channel.grad_a[k] * channel.a[k]);
+        add_to(scan->call, D, 0, c, channel.sums[0]);
+        add_to(scan->call, BIAS, 0, c, channel.sums[1]);
     }
 }
 
 static void plain_forward(const cm_op_call *call) {
-    cm_scan_forward(call, plain_forward_group);
+    cm_scan_forward(call, plain_forward_groups);
 }
 
 static void plain_backward(const cm_op_call *call) {
-    cm_scan_backward(call, plain_backward_group);
+    cm_scan_backward(call, plain_backward_groups);
 }
 
 /* ---- reference and test cases ---- */

@@ -34,21 +34,32 @@ static inline lanes lanes_pick_negative(lanes x, lanes a, lanes b) {
     return _mm256_blendv_ps(b, a, x);
 }
 
-/* 2^k times a minimax polynomial of degree 5 in x - k, k the nearest integer, relative error 9e-8,
- * 2^0 = 1. Below -126 the smallest normal number. Adding to_integer rounds to k in the low bits. */
+/* 2^k times a minimax polynomial of degree 5 in x - k, k the nearest integer, relative error 1.1e-7,
+ * 2^0 = 1. Below -126 the smallest normal number. Adding to_integer rounds to k in the low bits. The steps
+ * of the count chains are interleaved, so that fewer instructions wait in the scheduler. */
+static inline void lanes_exp2_each(lanes *x, const int count) {
+    const lanes to_integer = lanes_set(0x1.8p23f), least = lanes_set(-126.0f);
+    lanes p[4];
+    __m256i k[4];
+    for (int i = 0; i < count; i++) {
+        x[i] = lanes_max(least, x[i]);
+        lanes shifted = lanes_add(x[i], to_integer);
+        x[i] = lanes_sub(x[i], lanes_sub(shifted, to_integer));
+        k[i] = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
+    }
+    for (int i = 0; i < count; i++)
+        p[i] = lanes_fma(x[i], lanes_set(0x1.5bba14p-10f), lanes_set(0x1.3cea88p-7f));
+    for (int i = 0; i < count; i++) p[i] = lanes_fma(p[i], x[i], lanes_set(0x1.c6b752p-5f));
+    for (int i = 0; i < count; i++) p[i] = lanes_fma(p[i], x[i], lanes_set(0x1.ebf9bcp-3f));
+    for (int i = 0; i < count; i++) p[i] = lanes_fma(p[i], x[i], lanes_set(0x1.62e42ap-1f));
+    for (int i = 0; i < count; i++) p[i] = lanes_fma(p[i], x[i], lanes_set(1.0f));
+    for (int i = 0; i < count; i++)
+        x[i] = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p[i]), k[i]));
+}
+
 static inline lanes lanes_exp2(lanes x) {
-    const lanes to_integer = lanes_set(0x1.8p23f);
-    x = lanes_max(lanes_set(-126.0f), x);
-    lanes shifted = lanes_add(x, to_integer);
-    lanes f = lanes_sub(x, lanes_sub(shifted, to_integer));
-    lanes p = lanes_set(0x1.5bba14p-10f);
-    p = lanes_fma(p, f, lanes_set(0x1.3cea88p-7f));
-    p = lanes_fma(p, f, lanes_set(0x1.c6b752p-5f));
-    p = lanes_fma(p, f, lanes_set(0x1.ebf9bcp-3f));
-    p = lanes_fma(p, f, lanes_set(0x1.62e42ap-1f));
-    p = lanes_fma(p, f, lanes_set(1.0f));
-    __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+    lanes_exp2_each(&x, 1);
+    return x;
 }
 
 static inline lanes lanes_reciprocal(lanes x) {
@@ -68,11 +79,15 @@ static inline lanes lanes_sums(const float *rows) {
 #include "ops/x86/selective_scan_lanes.h"
 
 void cm_scan_avx2_forward(const cm_op_call *call) {
-    cm_scan_forward(call, lane_forward_group);
+    cm_scan_forward(call, lane_forward_groups);
 }
 
 void cm_scan_avx2_backward(const cm_op_call *call) {
-    cm_scan_backward(call, lane_backward_group);
+    cm_scan_backward(call, lane_backward_groups);
+}
+
+void cm_scan_avx2_exp2(const float *x, float *out, int64_t count) {
+    lanes_exp2_all(x, out, count);
 }
 
 #if defined(__clang__)

@@ -7,7 +7,8 @@
  *   lanes_load_part, lanes_store_part  lanes outside the mask are 0, are not written
  *   lanes_set(x), lanes_add, lanes_sub, lanes_mul, lanes_max, lanes_fma(a, b, c) = a b + c
  *   lanes_pick_negative(x, a, b)       a where x < 0, else b
- *   lanes_exp2(x)                      2^x for x <= 0, relative error about 1e-7
+ *   lanes_exp2(x)                      2^x for x <= 126, relative error about 1e-7
+ *   lanes_exp2_each(x, count)          the same for x[count] in place, count <= 4
  *   lanes_reciprocal(x)                1 / x for x in [1, 2]
  *   lanes_sums(rows)                   lane i of the result is the sum of the lanes of row i of
  *                                      rows [LANES, LANES]
@@ -19,7 +20,6 @@
 #define CM_OPS_SELECTIVE_SCAN_LANES_H
 
 #include "ops/selective_scan.h"
-#include <math.h>
 #include <string.h>
 
 #define LANES_INLINE static inline __attribute__((always_inline))
@@ -32,6 +32,7 @@ typedef struct lane_state {
     float *decay;  /* A log2(e) */
     float *h;      /* forward: the state; backward: the part of its gradient from later tokens */
     float *grad_a; /* backward: sum over tokens of e_t delta_t */
+    float *sums;   /* backward: sums over tokens of the gradients of D and dt_bias, [2, LANES] */
 } lane_state;
 
 typedef struct lane_block {
@@ -71,30 +72,44 @@ LANES_INLINE lanes lanes_softplus_of(lanes x, lanes e) {
     return lanes_add(lanes_max(lanes_set(0.0f), x), lanes_log1p01(e));
 }
 
+static void lanes_exp2_all(const float *x, float *out, int64_t count) {
+    for (int64_t i = 0; i < count; i += 4 * LANES)
+        for (int k = 0; k < 4; k++)
+            lanes_store(out + i + k * LANES, lanes_exp2(lanes_load(x + i + k * LANES)));
+}
+
 /* ---- blocks ---- */
 
-/* state: h of all blocks of the group, then decay, then grad_a, each [BLOCKS, n, LANES]. */
-LANES_INLINE lane_block lane_block_open(const cm_scan *scan, int64_t group, int i, float *state) {
+/* Block i of the group; the states of its blocks lie side by side in the group's share of work. */
+LANES_INLINE lane_block lane_block_open(const cm_scan *scan, int64_t group, int i) {
     int64_t channel = group * CM_SCAN_GROUP + (int64_t)i * LANES, left = scan->d - channel;
     const cm_op_call *call = scan->call;
-    size_t size = (size_t)(scan->n * CM_SCAN_GROUP), offset = (size_t)(scan->n * LANES) * (size_t)i;
+    float *state = scan->work + group * scan->work_floats;
+    int64_t size = scan->n * CM_SCAN_GROUP, offset = scan->n * LANES * i;
     lane_block block = {.scan = scan, .group = group, .channel = channel};
     block.count = left < LANES ? (int)left : LANES;
     block.mask = lanes_mask(block.count);
-    block.state = (lane_state){state + size + offset, state + offset, state + 2 * size + offset};
+    block.state = (lane_state){state + offset, state + size + offset, state + 2 * size + offset,
+                               state + 3 * size + (int64_t)i * 2 * LANES};
     block.skip = lanes_load_part(call->in[CM_SCAN_D].data + channel, block.mask);
     block.bias = lanes_load_part(call->in[CM_SCAN_BIAS].data + channel, block.mask);
     return block;
 }
 
-/* decay = -exp(A_log) log2(e), transposed to [n, LANES]; 0 beyond the last channel. */
+/* decay = -exp(A_log) log2(e), transposed to [n, LANES]; finite beyond the last channel. */
 LANES_INLINE void lane_block_decay(const lane_block *block) {
     const cm_scan *scan = block->scan;
+    float *decay = block->state.decay;
     for (int lane = 0; lane < LANES; lane++) {
-        const float *a_log =
-            lane < block->count ? cm_mat_row(scan->call->in[CM_SCAN_A], block->channel + lane) : NULL;
-        for (int64_t k = 0; k < scan->n; k++)
-            block->state.decay[k * LANES + lane] = a_log ? -expf(a_log[k]) * 0x1.715476p0f : 0.0f;
+        const float *a_log = cm_mat_row(scan->call->in[CM_SCAN_A], block->channel + lane);
+        for (int64_t k = 0; k < scan->n; k++) {
+            float exponent = lane < block->count ? a_log[k] * 0x1.715476p0f : 0.0f;
+            decay[k * LANES + lane] = exponent > 126.0f ? 126.0f : exponent;
+        }
+    }
+    for (int64_t k = 0; k < scan->n; k++) {
+        lanes a = lanes_exp2(lanes_load(decay + k * LANES));
+        lanes_store(decay + k * LANES, lanes_mul(a, lanes_set(-0x1.715476p0f)));
     }
 }
 
@@ -103,15 +118,28 @@ LANES_INLINE int lane_blocks_of(const cm_scan *scan, int64_t group) {
     return left < CM_SCAN_GROUP ? (int)((left + LANES - 1) / LANES) : BLOCKS;
 }
 
+LANES_INLINE bool lane_gated(const cm_scan *scan) {
+    return scan->call->n_in > CM_SCAN_Z && scan->call->in[CM_SCAN_Z].data;
+}
+
 LANES_INLINE float *lane_saved(const lane_block *block, int64_t chunk) {
     return cm_scan_saved(block->scan, chunk, block->group) +
            (block->channel - block->group * CM_SCAN_GROUP) * block->scan->n;
 }
 
-/* Asks for the block's columns of the chunk's rows. */
-LANES_INLINE void lane_prefetch(cm_mat m, int64_t channel, cm_scan_rows rows) {
-    const float *p = cm_mat_row(m, rows.first) + channel;
-    for (int64_t t = 0; t < rows.count; t++) __builtin_prefetch(p + t * rows.step * m.stride);
+/* The block's columns of a chunk's rows, which the loops over the states ask for row by row a chunk before
+ * they are needed: asked for all at once they would fill the queue of outstanding loads and wait. */
+typedef struct lane_ahead {
+    const float *next;
+    int64_t step;
+} lane_ahead;
+
+/* m may be absent and chunk outside the stream: then the answer is harmless. */
+LANES_INLINE lane_ahead lane_ahead_of(const lane_block *block, cm_mat m, int64_t chunk) {
+    if (!m.data || chunk < 0 || chunk >= block->scan->chunks) return (lane_ahead){block->state.h, 0};
+    cm_scan_rows rows = cm_scan_chunk_rows(block->scan, chunk);
+    if (rows.count < CHUNK) return (lane_ahead){block->state.h, 0};
+    return (lane_ahead){cm_mat_row(m, rows.first) + block->channel, rows.step * m.stride};
 }
 
 /* ---- forward ---- */
@@ -137,24 +165,26 @@ LANES_INLINE void lane_forward_open(const lane_block *block, lane_forward_chunk 
 }
 
 LANES_INLINE void lane_forward_states(const lane_block *block, lane_forward_chunk *chunk, int64_t first,
-                                      const int states) {
+                                      lane_ahead ahead, const int states) {
     cm_mat b_rows = block->scan->call->in[CM_SCAN_B], c_rows = block->scan->call->in[CM_SCAN_C];
     const float *b = cm_mat_row(b_rows, chunk->rows.first) + first;
     const float *c = cm_mat_row(c_rows, chunk->rows.first) + first;
     int64_t b_step = chunk->rows.step * b_rows.stride, c_step = chunk->rows.step * c_rows.stride;
-    lanes decay[STATES], h[STATES];
+    lanes decay[STATES], h[STATES], a[STATES];
     for (int k = 0; k < states; k++) {
         decay[k] = lanes_load(block->state.decay + (first + k) * LANES);
         h[k] = lanes_load(block->state.h + (first + k) * LANES);
     }
-    for (int64_t t = 0; t < chunk->rows.count; t++, b += b_step, c += c_step) {
+    for (int64_t t = 0; t < chunk->rows.count; t++, b += b_step, c += c_step, ahead.next += ahead.step) {
+        __builtin_prefetch(ahead.next);
         lanes delta = lanes_load(chunk->delta[t]), input = lanes_load(chunk->input[t]);
         lanes y = lanes_load(chunk->y[t]);
         if (chunk->starts >> t & 1)
             for (int k = 0; k < states; k++) h[k] = lanes_set(0.0f);
+        for (int k = 0; k < states; k++) a[k] = lanes_mul(delta, decay[k]);
+        lanes_exp2_each(a, states);
         for (int k = 0; k < states; k++) {
-            lanes a = lanes_exp2(lanes_mul(delta, decay[k]));
-            h[k] = lanes_fma(a, h[k], lanes_mul(input, lanes_set(b[k])));
+            h[k] = lanes_fma(a[k], h[k], lanes_mul(input, lanes_set(b[k])));
             y = lanes_fma(h[k], lanes_set(c[k]), y);
         }
         lanes_store(chunk->y[t], y);
@@ -164,7 +194,7 @@ LANES_INLINE void lane_forward_states(const lane_block *block, lane_forward_chun
 
 LANES_INLINE void lane_forward_close(const lane_block *block, const lane_forward_chunk *c) {
     const cm_op_call *call = block->scan->call;
-    bool gated = call->n_in > CM_SCAN_Z && call->in[CM_SCAN_Z].data;
+    bool gated = lane_gated(block->scan);
     for (int64_t t = 0; t < c->rows.count; t++) {
         int64_t row = c->rows.first + t * c->rows.step;
         lanes y = lanes_load(c->y[t]);
@@ -183,29 +213,32 @@ static void lane_forward_block(const lane_block *block, int64_t chunk) {
     c.starts = scan->starts[chunk];
     if (chunk > 0)
         memcpy(lane_saved(block, chunk), block->state.h, (size_t)(scan->n * LANES) * sizeof(float));
-    if (chunk + 1 < scan->chunks) {
-        cm_scan_rows next = cm_scan_chunk_rows(scan, chunk + 1);
-        lane_prefetch(scan->call->in[CM_SCAN_U], block->channel, next);
-        lane_prefetch(scan->call->in[CM_SCAN_DT], block->channel, next);
-        if (scan->call->n_in > CM_SCAN_Z && scan->call->in[CM_SCAN_Z].data)
-            lane_prefetch(scan->call->in[CM_SCAN_Z], block->channel, next);
-    }
+    const cm_op_call *call = scan->call;
+    const cm_mat wanted[] = {call->in[CM_SCAN_U], call->in[CM_SCAN_DT],
+                             lane_gated(scan) ? call->in[CM_SCAN_Z] : (cm_mat){0}, call->out};
     lane_forward_open(block, &c);
-    int64_t k = 0;
-    for (; k + STATES <= scan->n; k += STATES) lane_forward_states(block, &c, k, STATES);
-    for (; k < scan->n; k++) lane_forward_states(block, &c, k, 1);
+    for (int64_t k = 0, turn = 0; k < scan->n; turn++) {
+        lane_ahead ahead = lane_ahead_of(block, wanted[turn % 4], chunk + 1);
+        if (k + STATES <= scan->n) {
+            lane_forward_states(block, &c, k, ahead, STATES);
+            k += STATES;
+        } else {
+            lane_forward_states(block, &c, k, ahead, 1);
+            k++;
+        }
+    }
     lane_forward_close(block, &c);
 }
 
-static void lane_forward_group(const cm_scan *scan, int64_t group) {
-    lane_block blocks[BLOCKS];
-    int count = lane_blocks_of(scan, group);
-    for (int i = 0; i < count; i++) {
-        blocks[i] = lane_block_open(scan, group, i, scan->work + group * scan->work_floats);
-        lane_block_decay(&blocks[i]);
-    }
+/* Chunk by chunk over all the channels, so that a row of the inputs is read at once. */
+static void lane_forward_groups(const cm_scan *scan, int64_t begin, int64_t end) {
     for (int64_t chunk = 0; chunk < scan->chunks; chunk++)
-        for (int i = 0; i < count; i++) lane_forward_block(&blocks[i], chunk);
+        for (int64_t group = begin; group < end; group++)
+            for (int i = 0; i < lane_blocks_of(scan, group); i++) {
+                lane_block block = lane_block_open(scan, group, i);
+                if (chunk == 0) lane_block_decay(&block);
+                lane_forward_block(&block, chunk);
+            }
 }
 
 /* ---- backward ---- */
@@ -217,12 +250,14 @@ typedef struct lane_backward_chunk {
     float *grad_b, *grad_c; /* [CHUNK, n, LANES], summed over the blocks of the group */
     _Alignas(64) float delta[CHUNK][LANES], input[CHUNK][LANES], y[CHUNK][LANES], grad_y[CHUNK][LANES];
     float slope[CHUNK][LANES];                      /* d delta / d dt */
+    float grad_gate[CHUNK][LANES];                  /* grad out times d silu(z) / dz */
     float sum_b[CHUNK][LANES], sum_a[CHUNK][LANES]; /* sums over the states of g B and of e A log2(e) */
 } lane_backward_chunk;
 
 LANES_INLINE void lane_backward_open(const lane_block *block, lane_backward_chunk *c) {
     const cm_op_call *call = block->scan->call;
-    bool gated = call->n_in > CM_SCAN_Z && call->in[CM_SCAN_Z].data;
+    bool gated = lane_gated(block->scan);
+    const lanes one = lanes_set(1.0f);
     for (int64_t t = 0; t < c->rows.count; t++) {
         int64_t row = c->rows.first + t * c->rows.step;
         lanes u = lanes_load_part(cm_mat_row(call->in[CM_SCAN_U], row) + block->channel, block->mask);
@@ -236,7 +271,9 @@ LANES_INLINE void lane_backward_open(const lane_block *block, lane_backward_chun
         lanes_store(c->y[t], lanes_mul(block->skip, u));
         if (gated) {
             lanes z = lanes_load_part(cm_mat_row(call->in[CM_SCAN_Z], row) + block->channel, block->mask);
-            grad = lanes_mul(grad, lanes_mul(z, lanes_sigmoid_of(z, lanes_exp_below(z))));
+            lanes s = lanes_sigmoid_of(z, lanes_exp_below(z)), zs = lanes_mul(z, s);
+            lanes_store(c->grad_gate[t], lanes_mul(grad, lanes_fma(zs, lanes_sub(one, s), s)));
+            grad = lanes_mul(grad, zs);
         }
         lanes_store(c->grad_y[t], grad);
         lanes_store(c->sum_b[t], lanes_set(0.0f));
@@ -251,26 +288,29 @@ typedef struct lane_history {
 } lane_history;
 
 LANES_INLINE void lane_recompute(const lane_block *block, lane_backward_chunk *chunk, int64_t first,
-                                 lane_history *history, const int states, const bool gated) {
+                                 lane_history *history, lane_ahead ahead, const int states,
+                                 const bool gated) {
     cm_mat b_rows = block->scan->call->in[CM_SCAN_B], c_rows = block->scan->call->in[CM_SCAN_C];
     const float *b = cm_mat_row(b_rows, chunk->rows.first) + first;
     const float *c = cm_mat_row(c_rows, chunk->rows.first) + first;
     int64_t b_step = chunk->rows.step * b_rows.stride, c_step = chunk->rows.step * c_rows.stride;
-    lanes decay[STATES], h[STATES];
+    lanes decay[STATES], h[STATES], a[STATES];
     for (int k = 0; k < states; k++) {
         decay[k] = lanes_load(block->state.decay + (first + k) * LANES);
         h[k] = chunk->saved ? lanes_load(chunk->saved + (first + k) * LANES) : lanes_set(0.0f);
         lanes_store(history->after[0][k], h[k]);
     }
-    for (int64_t t = 0; t < chunk->rows.count; t++, b += b_step, c += c_step) {
+    for (int64_t t = 0; t < chunk->rows.count; t++, b += b_step, c += c_step, ahead.next += ahead.step) {
+        __builtin_prefetch(ahead.next);
         lanes delta = lanes_load(chunk->delta[t]), input = lanes_load(chunk->input[t]);
         lanes y = lanes_load(chunk->y[t]);
         if (chunk->starts >> t & 1)
             for (int k = 0; k < states; k++) h[k] = lanes_set(0.0f);
+        for (int k = 0; k < states; k++) a[k] = lanes_mul(delta, decay[k]);
+        lanes_exp2_each(a, states);
         for (int k = 0; k < states; k++) {
-            lanes a = lanes_exp2(lanes_mul(delta, decay[k]));
-            h[k] = lanes_fma(a, h[k], lanes_mul(input, lanes_set(b[k])));
-            lanes_store(history->decay[t][k], a);
+            h[k] = lanes_fma(a[k], h[k], lanes_mul(input, lanes_set(b[k])));
+            lanes_store(history->decay[t][k], a[k]);
             lanes_store(history->after[t + 1][k], h[k]);
             if (gated) y = lanes_fma(h[k], lanes_set(c[k]), y);
         }
@@ -280,12 +320,14 @@ LANES_INLINE void lane_recompute(const lane_block *block, lane_backward_chunk *c
 
 /* fresh: this block is the first of its group, so that grad_b and grad_c are overwritten. */
 LANES_INLINE void lane_backward_states(const lane_block *block, lane_backward_chunk *chunk, int64_t first,
-                                       const lane_history *history, const int states, const bool fresh) {
+                                       const lane_history *history, lane_ahead ahead, const int states,
+                                       const bool fresh) {
     cm_mat b_rows = block->scan->call->in[CM_SCAN_B], c_rows = block->scan->call->in[CM_SCAN_C];
     int64_t n = block->scan->n, last = chunk->rows.first + (chunk->rows.count - 1) * chunk->rows.step;
     const float *b = cm_mat_row(b_rows, last) + first, *c = cm_mat_row(c_rows, last) + first;
     int64_t b_step = chunk->rows.step * b_rows.stride, c_step = chunk->rows.step * c_rows.stride;
     const lane_state *state = &block->state;
+    const lanes zero = lanes_set(0.0f);
     lanes decay[STATES], g[STATES], grad_a[STATES], after[STATES];
     for (int k = 0; k < states; k++) {
         decay[k] = lanes_load(state->decay + (first + k) * LANES);
@@ -293,28 +335,31 @@ LANES_INLINE void lane_backward_states(const lane_block *block, lane_backward_ch
         grad_a[k] = lanes_load(state->grad_a + (first + k) * LANES);
         after[k] = lanes_load(history->after[chunk->rows.count][k]);
     }
-    for (int64_t t = chunk->rows.count - 1; t >= 0; t--, b -= b_step, c -= c_step) {
+    for (int64_t t = chunk->rows.count - 1; t >= 0; t--, b -= b_step, c -= c_step, ahead.next += ahead.step) {
+        __builtin_prefetch(ahead.next);
         lanes delta = lanes_load(chunk->delta[t]), input = lanes_load(chunk->input[t]);
         lanes grad_y = lanes_load(chunk->grad_y[t]);
         lanes sum_b = lanes_load(chunk->sum_b[t]), sum_a = lanes_load(chunk->sum_a[t]);
         float *grad_b = chunk->grad_b + (t * n + first) * LANES,
               *grad_c = chunk->grad_c + (t * n + first) * LANES;
-        bool start = chunk->starts >> t & 1;
         for (int k = 0; k < states; k++) {
-            lanes before = lanes_load(history->after[t][k]), a = lanes_load(history->decay[t][k]);
-            lanes zero = lanes_set(0.0f);
+            lanes old_b = fresh ? zero : lanes_load(grad_b + k * LANES);
+            lanes old_c = fresh ? zero : lanes_load(grad_c + k * LANES);
             g[k] = lanes_fma(grad_y, lanes_set(c[k]), g[k]);
-            lanes_store(grad_c + k * LANES,
-                        lanes_fma(grad_y, after[k], fresh ? zero : lanes_load(grad_c + k * LANES)));
-            lanes_store(grad_b + k * LANES,
-                        lanes_fma(g[k], input, fresh ? zero : lanes_load(grad_b + k * LANES)));
+            lanes_store(grad_c + k * LANES, lanes_fma(grad_y, after[k], old_c));
+            lanes_store(grad_b + k * LANES, lanes_fma(g[k], input, old_b));
             sum_b = lanes_fma(g[k], lanes_set(b[k]), sum_b);
-            after[k] = before;
-            g[k] = start ? zero : lanes_mul(g[k], a);
-            lanes e = lanes_mul(g[k], before);
-            grad_a[k] = lanes_fma(e, delta, grad_a[k]);
-            sum_a = lanes_fma(e, decay[k], sum_a);
+            after[k] = lanes_load(history->after[t][k]);
         }
+        if (chunk->starts >> t & 1)
+            for (int k = 0; k < states; k++) g[k] = zero;
+        else
+            for (int k = 0; k < states; k++) {
+                g[k] = lanes_mul(g[k], lanes_load(history->decay[t][k]));
+                lanes e = lanes_mul(g[k], after[k]);
+                grad_a[k] = lanes_fma(e, delta, grad_a[k]);
+                sum_a = lanes_fma(e, decay[k], sum_a);
+            }
         lanes_store(chunk->sum_b[t], sum_b);
         lanes_store(chunk->sum_a[t], sum_a);
     }
@@ -333,52 +378,46 @@ LANES_INLINE void lane_put(const lane_block *block, int input, int64_t row, lane
     lanes_store_part(to, block->mask, value);
 }
 
-/* The sums over tokens of the gradients of D and dt_bias. */
-typedef struct lane_sums {
-    lanes skip, bias;
-} lane_sums;
-
-LANES_INLINE void lane_backward_close(const lane_block *block, const lane_backward_chunk *c,
-                                      lane_sums *sums) {
+LANES_INLINE void lane_backward_close(const lane_block *block, const lane_backward_chunk *c) {
     const cm_op_call *call = block->scan->call;
-    const lanes ln2 = lanes_set(0x1.62e43p-1f), one = lanes_set(1.0f);
-    bool gated = call->n_in > CM_SCAN_Z && call->in[CM_SCAN_Z].data;
+    const lanes ln2 = lanes_set(0x1.62e43p-1f);
+    float *sums = block->state.sums;
+    lanes skip = lanes_load(sums), bias = lanes_load(sums + LANES);
+    bool gated = lane_gated(block->scan);
     for (int64_t t = c->rows.count - 1; t >= 0; t--) {
         int64_t row = c->rows.first + t * c->rows.step;
         lanes u = lanes_load_part(cm_mat_row(call->in[CM_SCAN_U], row) + block->channel, block->mask);
         lanes sum_b = lanes_load(c->sum_b[t]), grad_y = lanes_load(c->grad_y[t]);
         lanes grad_delta = lanes_fma(u, sum_b, lanes_mul(ln2, lanes_load(c->sum_a[t])));
         lanes grad_dt = lanes_mul(grad_delta, lanes_load(c->slope[t]));
-        sums->bias = lanes_add(sums->bias, grad_dt);
-        sums->skip = lanes_fma(grad_y, u, sums->skip);
+        bias = lanes_add(bias, grad_dt);
+        skip = lanes_fma(grad_y, u, skip);
         lane_put(block, CM_SCAN_DT, row, grad_dt);
         lane_put(block, CM_SCAN_U, row,
                  lanes_fma(lanes_load(c->delta[t]), sum_b, lanes_mul(grad_y, block->skip)));
-        if (!gated) continue;
-        lanes z = lanes_load_part(cm_mat_row(call->in[CM_SCAN_Z], row) + block->channel, block->mask);
-        lanes grad = lanes_load_part(cm_mat_row(call->grad_out, row) + block->channel, block->mask);
-        lanes s = lanes_sigmoid_of(z, lanes_exp_below(z));
-        lanes slope = lanes_fma(lanes_mul(z, s), lanes_sub(one, s), s); /* of silu */
-        lane_put(block, CM_SCAN_Z, row, lanes_mul(lanes_mul(grad, lanes_load(c->y[t])), slope));
+        if (gated)
+            lane_put(block, CM_SCAN_Z, row, lanes_mul(lanes_load(c->grad_gate[t]), lanes_load(c->y[t])));
     }
+    lanes_store(sums, skip);
+    lanes_store(sums + LANES, bias);
 }
 
 LANES_INLINE void lane_backward_some(const lane_block *block, lane_backward_chunk *chunk, int64_t first,
-                                     lane_history *history, const int states, bool gated, bool fresh) {
+                                     lane_history *history, const lane_ahead ahead[2], const int states,
+                                     bool gated, bool fresh) {
     if (gated)
-        lane_recompute(block, chunk, first, history, states, true);
+        lane_recompute(block, chunk, first, history, ahead[0], states, true);
     else
-        lane_recompute(block, chunk, first, history, states, false);
+        lane_recompute(block, chunk, first, history, ahead[0], states, false);
     if (fresh)
-        lane_backward_states(block, chunk, first, history, states, true);
+        lane_backward_states(block, chunk, first, history, ahead[1], states, true);
     else
-        lane_backward_states(block, chunk, first, history, states, false);
+        lane_backward_states(block, chunk, first, history, ahead[1], states, false);
 }
 
-static void lane_backward_block(const lane_block *block, int64_t chunk, float *grad_bc, bool fresh,
-                                lane_sums *sums) {
+static void lane_backward_block(const lane_block *block, int64_t chunk, float *grad_bc, bool fresh) {
     const cm_scan *scan = block->scan;
-    bool gated = scan->call->n_in > CM_SCAN_Z && scan->call->in[CM_SCAN_Z].data;
+    bool gated = lane_gated(scan);
     lane_backward_chunk c;
     lane_history history;
     c.rows = cm_scan_chunk_rows(scan, chunk);
@@ -386,19 +425,24 @@ static void lane_backward_block(const lane_block *block, int64_t chunk, float *g
     c.saved = chunk > 0 ? lane_saved(block, chunk) : NULL;
     c.grad_b = grad_bc;
     c.grad_c = grad_bc + CHUNK * scan->n * LANES;
-    if (chunk > 0) {
-        cm_scan_rows next = cm_scan_chunk_rows(scan, chunk - 1);
-        lane_prefetch(scan->call->in[CM_SCAN_U], block->channel, next);
-        lane_prefetch(scan->call->in[CM_SCAN_DT], block->channel, next);
-        lane_prefetch(scan->call->grad_out, block->channel, next);
-        if (gated) lane_prefetch(scan->call->in[CM_SCAN_Z], block->channel, next);
-    }
+    const cm_op_call *call = scan->call;
+    const cm_mat wanted[] = {call->in[CM_SCAN_U],      call->in[CM_SCAN_DT],
+                             call->grad_out,           gated ? call->in[CM_SCAN_Z] : (cm_mat){0},
+                             call->grad_in[CM_SCAN_U], call->grad_in[CM_SCAN_DT],
+                             call->grad_in[CM_SCAN_Z], (cm_mat){0}};
     lane_backward_open(block, &c);
-    int64_t k = 0;
-    for (; k + STATES <= scan->n; k += STATES)
-        lane_backward_some(block, &c, k, &history, STATES, gated, fresh);
-    for (; k < scan->n; k++) lane_backward_some(block, &c, k, &history, 1, gated, fresh);
-    lane_backward_close(block, &c, sums);
+    for (int64_t k = 0, turn = 0; k < scan->n; turn++) {
+        const lane_ahead ahead[] = {lane_ahead_of(block, wanted[2 * turn % 8], chunk - 1),
+                                    lane_ahead_of(block, wanted[2 * turn % 8 + 1], chunk - 1)};
+        if (k + STATES <= scan->n) {
+            lane_backward_some(block, &c, k, &history, ahead, STATES, gated, fresh);
+            k += STATES;
+        } else {
+            lane_backward_some(block, &c, k, &history, ahead, 1, gated, fresh);
+            k++;
+        }
+    }
+    lane_backward_close(block, &c);
 }
 
 /* to[n] = sums over the lanes of rows [n, LANES]. */
@@ -424,7 +468,7 @@ static void lane_store_partial(const cm_scan *scan, int64_t group, int64_t chunk
 }
 
 /* The gradients that are sums over all tokens. */
-static void lane_store_weights(const lane_block *block, const lane_sums *sums) {
+static void lane_store_weights(const lane_block *block) {
     const cm_scan *scan = block->scan;
     const cm_op_call *call = scan->call;
     cm_mat grad_a = call->grad_in[CM_SCAN_A];
@@ -434,27 +478,35 @@ static void lane_store_weights(const lane_block *block, const lane_sums *sums) {
             float a = block->state.decay[k * LANES + lane] * 0x1.62e43p-1f;
             *to = (call->accumulate[CM_SCAN_A] ? *to : 0.0f) + block->state.grad_a[k * LANES + lane] * a;
         }
-    lane_put(block, CM_SCAN_D, 0, sums->skip);
-    lane_put(block, CM_SCAN_BIAS, 0, sums->bias);
+    lane_put(block, CM_SCAN_D, 0, lanes_load(block->state.sums));
+    lane_put(block, CM_SCAN_BIAS, 0, lanes_load(block->state.sums + LANES));
 }
 
-static void lane_backward_group(const cm_scan *scan, int64_t group) {
-    lane_block blocks[BLOCKS];
-    lane_sums sums[BLOCKS];
-    int count = lane_blocks_of(scan, group);
-    size_t state_floats = (size_t)(scan->n * CM_SCAN_GROUP);
-    float *state = scan->work + group * scan->work_floats, *grad_bc = state + 3 * state_floats;
-    memset(state, 0, 3 * state_floats * sizeof *state);
-    for (int i = 0; i < count; i++) {
-        blocks[i] = lane_block_open(scan, group, i, state);
-        lane_block_decay(&blocks[i]);
-        sums[i] = (lane_sums){lanes_set(0.0f), lanes_set(0.0f)};
+static void lane_backward_open_group(const cm_scan *scan, int64_t group) {
+    size_t floats = (size_t)(scan->n * 3 + 2) * CM_SCAN_GROUP;
+    memset(scan->work + group * scan->work_floats, 0, floats * sizeof(float));
+    for (int i = 0; i < lane_blocks_of(scan, group); i++) {
+        lane_block block = lane_block_open(scan, group, i);
+        lane_block_decay(&block);
     }
-    for (int64_t chunk = scan->chunks - 1; chunk >= 0; chunk--) {
-        for (int i = 0; i < count; i++) lane_backward_block(&blocks[i], chunk, grad_bc, i == 0, &sums[i]);
-        lane_store_partial(scan, group, chunk, grad_bc);
-    }
-    for (int i = 0; i < count; i++) lane_store_weights(&blocks[i], &sums[i]);
+}
+
+static void lane_backward_groups(const cm_scan *scan, int64_t begin, int64_t end) {
+    float *grad_bc = scan->work + begin * scan->work_floats + (scan->n * 3 + 2) * CM_SCAN_GROUP;
+    for (int64_t group = begin; group < end; group++) lane_backward_open_group(scan, group);
+    for (int64_t chunk = scan->chunks - 1; chunk >= 0; chunk--)
+        for (int64_t group = begin; group < end; group++) {
+            for (int i = 0; i < lane_blocks_of(scan, group); i++) {
+                lane_block block = lane_block_open(scan, group, i);
+                lane_backward_block(&block, chunk, grad_bc, i == 0);
+            }
+            lane_store_partial(scan, group, chunk, grad_bc);
+        }
+    for (int64_t group = begin; group < end; group++)
+        for (int i = 0; i < lane_blocks_of(scan, group); i++) {
+            lane_block block = lane_block_open(scan, group, i);
+            lane_store_weights(&block);
+        }
 }
 
 #endif
