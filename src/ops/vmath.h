@@ -55,7 +55,7 @@ CM_VMATH_INLINE float cm_expf(float x) {
     return p * first * second;
 }
 
-/* log(1 + y) for y in [0, 1], relative error below 2e-7: 2 atanh(s) with s = y / (2 + y). */
+/* log(1 + y) for y in [-0.3, 1], relative error below 2e-7: 2 atanh(s) with s = y / (2 + y). */
 CM_VMATH_INLINE float cm_log1p01f(float y) {
     float s = y / (2.0f + y);
     float q = s * s;
@@ -65,6 +65,27 @@ CM_VMATH_INLINE float cm_log1p01f(float y) {
     p = p * q + 0.39998877f;
     p = p * q + 0.66666675f;
     return 2.0f * s + s * (q * p);
+}
+
+/* log(u) for normal u > 0, relative error below 3e-7: u = 2^e (1 + f) with 1 + f in [sqrt 1/2, sqrt 2). */
+CM_VMATH_INLINE float cm_logf(float u) {
+    uint32_t bits = cm_bits_of_float(u) + (0x3F800000u - 0x3F3504F3u);
+    float e = (float)((int32_t)(bits >> 23) - 127);
+    float f = cm_float_of_bits((bits & 0x007FFFFFu) + 0x3F3504F3u) - 1.0f;
+    return e * 0.69314718f + cm_log1p01f(f);
+}
+
+/* cos(2 pi v) for v in [0, 1), absolute error below 2e-7: sin(2 pi a) with a = 1/4 - |v - 1/2|, negated. */
+CM_VMATH_INLINE float cm_cos_turnf(float v) {
+    float w = v - 0.5f;
+    float x = 6.2831853f * (0.25f - (w < 0.0f ? -w : w));
+    float q = x * x;
+    float p = -2.5052108e-8f;
+    p = p * q + 2.7557319e-6f;
+    p = p * q - 1.9841270e-4f;
+    p = p * q + 8.3333333e-3f;
+    p = p * q - 1.6666667e-1f;
+    return -(x + x * (q * p));
 }
 
 /* 1 / (1 + e^-x) */
