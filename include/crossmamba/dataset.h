@@ -20,11 +20,11 @@ typedef enum cm_bad_records { CM_BAD_REFUSE, CM_BAD_SKIP } cm_bad_records;
 typedef struct cm_dataset_options {
     const cm_task *task;
     cm_bad_records bad_records;
-    int labels;              /* 1: the pair tables must have labels; 0: labels are ignored */
-    int keep_duplicates;     /* 0: of pairs with the same two molecules only the first stays, with its fold;
-                                pairs whose labels contradict are all dropped (binary), the affinity becomes
-                                the mean of all; 1: keep every row */
-    const char *fold_column; /* name of a column with given folds, or NULL */
+    int labels;                /* 1: the pair tables must have labels; 0: labels are ignored */
+    int keep_duplicates;       /* 0: of pairs with the same two molecules only the first stays, with its fold;
+                                  pairs whose labels contradict are all dropped (binary), the affinity becomes
+                                  the mean of all; 1: keep every row */
+    const char *fold_column;   /* name of a column with given folds, or NULL */
     const char *subset_column; /* with subset_value: read only the rows with that value, or NULL */
     const char *subset_value;
 } cm_dataset_options;

@@ -1,5 +1,5 @@
-/* JSON of strangers, through jansson: duplicate keys, NUL characters, nesting over 64 levels and texts of more
- * than 4 Mi objects and arrays or 16 Mi commas are refused. */
+/* JSON of strangers, through jansson: duplicate keys, NUL characters, nesting over 64 levels and texts of
+ * more than 4 Mi objects and arrays or 16 Mi commas are refused. */
 #ifndef CM_IO_JSON_H
 #define CM_IO_JSON_H
 
