@@ -243,8 +243,8 @@ const cm_op cm_op_conv1d = {
     .shape = conv_shape,
     .reference = conv_reference,
     .generate = conv_generate,
-    .forward_bound = 4e-6,
-    .gradient_bound = 2e-5,
+    .forward_bound = 1e-6,
+    .gradient_bound = 5e-6,
     .bound_by_largest = true,
     .versions = {{"plain", NULL, conv_forward, conv_backward}},
 };

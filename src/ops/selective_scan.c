@@ -407,8 +407,8 @@ const cm_op cm_op_selective_scan = {
     .shape = scan_shape,
     .reference = scan_reference,
     .generate = scan_generate,
-    .forward_bound = 1e-5,
-    .gradient_bound = 5e-5,
+    .forward_bound = 2e-6,
+    .gradient_bound = 1e-5,
     .bound_by_largest = true,
     .versions =
         {
