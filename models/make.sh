@@ -7,6 +7,8 @@ program=$1 data=$2 out=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+settings="--dim 64 --batch 64 --learning-rate 2e-3 --epochs 100 --patience 15"
+
 recipe() { # name, task, licence, then the options that evaluation and training share
   name=$1 task=$2 licence=$3
   shift 3
@@ -18,10 +20,10 @@ recipe() { # name, task, licence, then the options that evaluation and training 
 recipe rna-protein rna-protein "trained on RPI1807 and RPI2241 (distributed under MIT by RPITER); model Apache-2.0" \
   --a "$data/rpi1807/rna.fasta" --b "$data/rpi1807/protein.fasta" --pairs "$data/rpi1807/pairs.tsv" \
   --a "$data/rpi2241/rna.fasta" --b "$data/rpi2241/protein.fasta" --pairs "$data/rpi2241/pairs.tsv" \
-  --bad-records skip --dim 64 --learning-rate 1e-3 --epochs 40
+  --bad-records skip $settings
 recipe rna-molecule rna-molecule "trained on R-SIM (distributed under MIT by RSAPred); model Apache-2.0" \
   --a "$data/rsim/rna.fasta" --b "$data/rsim/molecules.tsv" --pairs "$data/rsim/pairs.tsv" \
-  --dim 64 --learning-rate 1e-3 --epochs 60
+  --bad-records skip $settings
 recipe rna-rna rna-rna "trained on the human miRNA-lncRNA pairs of ncRNAInter (MIT); model Apache-2.0" \
   --a "$data/human_mlnc/rna.fasta" --pairs "$data/human_mlnc/pairs.tsv" \
-  --dim 64 --learning-rate 1e-3 --epochs 20
+  $settings

@@ -6,7 +6,7 @@ program=$1 data=$2 work=build-results
 [ -d "$data" ] || { echo "no data sets at '$data': give DATA=FOLDER (datasets/README.md)" >&2; exit 1; }
 mkdir -p "$work"
 models=crossmamba,mlp,bilinear,gated,gated-static,id-only
-settings="--dim 64 --layers 2 --learning-rate 1e-3 --batch 32 --epochs 30 --patience 6"
+settings="--dim 64 --layers 2 --batch 64 --learning-rate 2e-3 --epochs 100 --patience 15"
 layouts="pooled windows:4"
 
 evaluate() { # name, then the arguments of crossmamba eval
@@ -27,7 +27,9 @@ evaluate rpi1460-sw --task rna-protein --a "$data/rpi1460/rna.fasta" --b "$data/
   --pairs "$data/rpi1460/pairs_swrandom.tsv" --folds 10
 evaluate rpi1807 --task rna-protein --a "$data/rpi1807/rna.fasta" --b "$data/rpi1807/protein.fasta" \
   --pairs "$data/rpi1807/pairs.tsv" --folds 5
-rsim="--task rna-molecule --a $data/rsim/rna.fasta --b $data/rsim/molecules.tsv --pairs $data/rsim/pairs.tsv --folds 10"
+evaluate rpi1807-repeats --task rna-protein --a "$data/rpi1807/rna.fasta" --b "$data/rpi1807/protein.fasta" \
+  --pairs "$data/rpi1807/pairs.tsv" --folds 5 --keep-duplicates
+rsim="--task rna-molecule --a $data/rsim/rna.fasta --b $data/rsim/molecules.tsv --pairs $data/rsim/pairs.tsv --folds 10 --bad-records skip"
 # shellcheck disable=SC2086
 evaluate rsim-all $rsim
 for subset in Aptamers miRNA Repeats Ribosomal Riboswitch Viral_RNA; do
@@ -39,7 +41,7 @@ for species in ath gma mtr; do
     --fold-column species --train-fold $species --repeats 3
 done
 evaluate davis --task protein-molecule --a "$data/dti_davis/protein.fasta" --b "$data/dti_davis/molecules.tsv" \
-  --pairs "$data/dti_davis/pairs.tsv" --fold-column fold --test-fold test --repeats 3
+  --pairs "$data/dti_davis/pairs.tsv" --fold-column fold --test-fold test --repeats 3 --keep-duplicates
 
 awk -v settings="$settings" -f tools/results.awk "$work"/*.tsv > docs/results.md.tmp
 mv docs/results.md.tmp docs/results.md
