@@ -3,7 +3,7 @@
 # sudo through apt; otherwise prints the line to run and fails.
 set -eu
 build="gcc g++ pkg-config meson ninja-build python3 libdnnl-dev libhts-dev librdkit-dev libboost-dev libjansson-dev libssl-dev libxxhash-dev libcmocka-dev zlib1g-dev"
-dev="clang clang-format clang-tidy gcovr"
+dev="clang clang-format clang-tidy libomp-dev gcovr"
 want=$build
 [ "${1:-build}" = dev ] && want="$build $dev"
 missing=

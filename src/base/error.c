@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* what fail.h defines for analysers */
+#undef cm_fail
+#undef cm_fail_memory
+#undef cm_fail_errno
+
 const char *cm_status_text(cm_status status) {
     switch (status) {
 #define X(name, text) \

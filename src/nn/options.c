@@ -138,7 +138,7 @@ cm_status cm_options_set(cm_options *options, const char *name, const char *valu
     if (rows[i].kind == CM_KIND_TEXT) {
         if (strlen(value) >= TEXT_SIZE) return refuse(i, value, error);
         memset(field, 0, TEXT_SIZE);
-        memcpy(field, value, strlen(value));
+        memcpy(field, value, strlen(value) + 1);
     } else if (rows[i].kind == CM_KIND_REAL) {
         if (!parse_real(value, &real) || real < place->least || real > place->most)
             return refuse(i, value, error);
