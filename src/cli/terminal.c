@@ -67,7 +67,7 @@ static void print_progress(void *context, const cm_progress *p) {
     format_seconds(left, sizeof left, share > 0 ? elapsed * (1 - share) / share : 0);
     for (int i = 0; i < 24; i++) bar[i] = i < (int)(share * 24) ? '#' : '.';
     bar[24] = '\0';
-    fprintf(stderr, "%s%-9s %s %3.0f %% %.0f/%.0f %s, %.0f %s/s, %s left %s%s", t->bar ? "\r\033[K" : "",
+    fprintf(stderr, "%s%-9s %s %3.0f %% %.0f/%.0f %s, %.3g %s/s, %s left %s%s", t->bar ? "\r\033[K" : "",
             p->phase, bar, 100 * share, p->done, p->total, p->unit, elapsed > 0 ? p->done / elapsed : 0,
             p->unit, left, p->text, t->bar && !end ? "" : "\n");
     fflush(stderr);

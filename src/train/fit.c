@@ -395,6 +395,10 @@ static cm_status finish(fit *f, double *score, double *label, cm_error *error) {
         }
         CM_TRY(validation_metrics(f, score, label, metrics, error));
     }
+    cm_log(f->runtime, CM_LOG_INFO,
+           "%lld training and %lld inner validation pairs, best epoch %lld of %lld, validation loss %.4f",
+           (long long)f->n_train, (long long)f->n_valid, (long long)f->state.best_epoch,
+           (long long)(f->state.step / f->steps_per_epoch), f->state.best_loss);
     json_t *values = json_object();
     for (int i = 0; i < cm_metrics_count(affinity) && f->n_valid > 0; i++)
         if (isfinite(metrics[i]))

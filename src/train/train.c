@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "train/fit.h"
 #include <crossmamba/train.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,6 +26,19 @@ static cm_status add_facts(cm_model *model, const cm_train_request *request, con
     return set_text(model->facts, "licence", request->licence, error);
 }
 
+/* Hours of training must not end at a folder that cannot be written. */
+static cm_status check_folder(const char *path, cm_error *error) {
+    const char *slash = strrchr(path, '/');
+    cm_buf folder = CM_BUF_EMPTY;
+    cm_status status = CM_OK;
+    if (!(slash ? cm_buf_append(&folder, path, (size_t)(slash - path) + 1) : cm_buf_text(&folder, ".")))
+        status = cm_fail_memory(error, strlen(path));
+    else if (access(folder.data, W_OK | X_OK) != 0)
+        status = cm_fail_errno(error, folder.data, "cannot write into this folder", errno);
+    cm_buf_clear(&folder);
+    return status;
+}
+
 static cm_status check_request(const cm_train_request *request, const cm_dataset *dataset, cm_error *error) {
     if (!request->model_path)
         return cm_fail(error, CM_USAGE, NULL, "model path", "a path to write to", "none");
@@ -33,7 +47,7 @@ static cm_status check_request(const cm_train_request *request, const cm_dataset
     if (dataset->n_pairs < 2)
         return cm_fail(error, CM_DATA, NULL, "data set", "at least two pairs", "%lld",
                        (long long)dataset->n_pairs);
-    return CM_OK;
+    return check_folder(request->model_path, error);
 }
 
 static cm_status train_with(const cm_train_request *request, const cm_dataset *dataset,
@@ -54,7 +68,11 @@ static cm_status train_with(const cm_train_request *request, const cm_dataset *d
     cm_status status = cm_fit(&model, &fit, team, runtime, error);
     if (status == CM_OK) status = add_facts(model, request, dataset, error);
     if (status == CM_OK) status = cm_model_save(model, request->model_path, error);
-    if (status == CM_OK) unlink(checkpoint);
+    if (status == CM_OK) {
+        unlink(checkpoint);
+        cm_log(runtime, CM_LOG_INFO, "wrote %s (crossmamba models info %s prints its card)",
+               request->model_path, request->model_path);
+    }
     cm_model_close(model);
     cm_free(index);
     return status;
