@@ -95,7 +95,7 @@ int cm_args_count(const cm_args *args, const char *name) {
 
 const char *cm_args_at(const cm_args *args, const char *name, int i) {
     int row = find_row(args->rows, name, strlen(name));
-    return row < 0 || i >= args->counts[row] ? NULL : args->values[row][i];
+    return row < 0 || i < 0 || i >= args->counts[row] ? NULL : args->values[row][i];
 }
 
 const char *cm_args_get(const cm_args *args, const char *name) {
