@@ -6,6 +6,7 @@
 #include <crossmamba/dataset.h>
 #include <crossmamba/error.h>
 #include <crossmamba/eval.h>
+#include <crossmamba/export.h>
 #include <crossmamba/model.h>
 #include <crossmamba/options.h>
 #include <crossmamba/predict.h>
@@ -18,7 +19,7 @@ extern "C" {
 #endif
 
 /* The library's version, for example "0.1.0". */
-const char *cm_version(void);
+CM_API const char *cm_version(void);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 #define CROSSMAMBA_DATASET_H
 
 #include <crossmamba/error.h>
+#include <crossmamba/export.h>
 #include <crossmamba/runtime.h>
 #include <crossmamba/tables.h>
 
@@ -30,8 +31,8 @@ typedef struct cm_dataset_options {
 } cm_dataset_options;
 
 /* An empty data set to add files to. */
-cm_status cm_dataset_create(cm_dataset **dataset, const cm_dataset_options *options, cm_error *error);
-void cm_dataset_destroy(cm_dataset *dataset);
+CM_API cm_status cm_dataset_create(cm_dataset **dataset, const cm_dataset_options *options, cm_error *error);
+CM_API void cm_dataset_destroy(cm_dataset *dataset);
 
 /* Adds the pairs of one table. a_path and b_path hold the molecules: FASTA (gzip or bgzf allowed) for RNA
  * and protein, a table with columns id and smiles for small molecules; b_path may equal a_path. pairs_path
@@ -39,16 +40,16 @@ void cm_dataset_destroy(cm_dataset *dataset);
  * against all. Identifiers are looked up within these files only, and never reach a model. Warnings
  * (duplicates, unknown letters, skipped records) go to runtime's log, one line a kind. A failure leaves the
  * data set as it was, but after CM_MEMORY it can only be destroyed. */
-cm_status cm_dataset_add_files(cm_dataset *dataset, const char *a_path, const char *b_path,
-                               const char *pairs_path, const cm_runtime *runtime, cm_error *error);
+CM_API cm_status cm_dataset_add_files(cm_dataset *dataset, const char *a_path, const char *b_path,
+                                      const char *pairs_path, const cm_runtime *runtime, cm_error *error);
 
 /* Adds one pair given as text (two sequences, or a sequence and a SMILES). */
-cm_status cm_dataset_add_pair(cm_dataset *dataset, const char *a_id, const char *a_text, const char *b_id,
-                              const char *b_text, cm_error *error);
+CM_API cm_status cm_dataset_add_pair(cm_dataset *dataset, const char *a_id, const char *a_text,
+                                     const char *b_id, const char *b_text, cm_error *error);
 
 /* Pairs, and distinct molecules of side 0 (A) or 1 (B). */
-long cm_dataset_pairs(const cm_dataset *dataset);
-long cm_dataset_molecules(const cm_dataset *dataset, int side);
+CM_API long cm_dataset_pairs(const cm_dataset *dataset);
+CM_API long cm_dataset_molecules(const cm_dataset *dataset, int side);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,8 @@
 #ifndef CROSSMAMBA_ERROR_H
 #define CROSSMAMBA_ERROR_H
 
+#include <crossmamba/export.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -36,11 +38,11 @@ typedef struct cm_error {
 } cm_error;
 
 /* The short text of a status, for example "bad data". Never NULL. */
-const char *cm_status_text(cm_status status);
+CM_API const char *cm_status_text(cm_status status);
 
 /* Writes one line "file: place: found ..., expected ..." without newline into text[size]; size > 0.
  * Fields that are empty are left out. Returns text. */
-char *cm_error_line(const cm_error *error, char *text, unsigned long size);
+CM_API char *cm_error_line(const cm_error *error, char *text, unsigned long size);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
 
 #include <crossmamba/dataset.h>
 #include <crossmamba/error.h>
+#include <crossmamba/export.h>
 #include <crossmamba/model.h>
 #include <crossmamba/options.h>
 #include <crossmamba/runtime.h>
@@ -43,12 +44,12 @@ typedef struct cm_eval_line {
 
 typedef int (*cm_eval_sink)(void *context, const cm_eval_line *line);
 
-cm_status cm_eval(const cm_eval_request *request, const cm_dataset *dataset, cm_eval_sink sink, void *context,
-                  const cm_runtime *runtime, cm_error *error);
+CM_API cm_status cm_eval(const cm_eval_request *request, const cm_dataset *dataset, cm_eval_sink sink,
+                         void *context, const cm_runtime *runtime, cm_error *error);
 
 /* The same metrics for a trained model on a data set with labels (model is "model" in the lines). */
-cm_status cm_eval_model(cm_model *model, const cm_dataset *dataset, const char *predictions_path,
-                        cm_eval_sink sink, void *context, const cm_runtime *runtime, cm_error *error);
+CM_API cm_status cm_eval_model(cm_model *model, const cm_dataset *dataset, const char *predictions_path,
+                               cm_eval_sink sink, void *context, const cm_runtime *runtime, cm_error *error);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 #define CROSSMAMBA_OPTIONS_H
 
 #include <crossmamba/error.h>
+#include <crossmamba/export.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,17 +32,18 @@ typedef struct cm_option_row {
 } cm_option_row;
 
 /* The table; *count rows. */
-const cm_option_row *cm_option_rows(int *count);
+CM_API const cm_option_row *cm_option_rows(int *count);
 
 /* All defaults. */
-void cm_options_default(cm_options *options);
+CM_API void cm_options_default(cm_options *options);
 
 /* Sets one option from text; name with underscores or hyphens. CM_USAGE with the name as place for an
  * unknown name, a value that does not parse or lies outside its range. */
-cm_status cm_options_set(cm_options *options, const char *name, const char *value, cm_error *error);
+CM_API cm_status cm_options_set(cm_options *options, const char *name, const char *value, cm_error *error);
 
 /* The value as text that cm_options_set reads back to the same value. NULL for an unknown name. */
-const char *cm_options_get(const cm_options *options, const char *name, char *text, unsigned long size);
+CM_API const char *cm_options_get(const cm_options *options, const char *name, char *text,
+                                  unsigned long size);
 
 #ifdef __cplusplus
 }

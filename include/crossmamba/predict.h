@@ -4,6 +4,7 @@
 
 #include <crossmamba/dataset.h>
 #include <crossmamba/error.h>
+#include <crossmamba/export.h>
 #include <crossmamba/model.h>
 #include <crossmamba/runtime.h>
 
@@ -23,8 +24,8 @@ typedef int (*cm_prediction_sink)(void *context, const cm_prediction *prediction
 
 /* Scores every pair of dataset (made for the model's task). batch: pairs per pass (0: chosen); neither it
  * nor the number of threads changes a bit of the result. */
-cm_status cm_predict(cm_model *model, const cm_dataset *dataset, long batch, cm_prediction_sink sink,
-                     void *context, const cm_runtime *runtime, cm_error *error);
+CM_API cm_status cm_predict(cm_model *model, const cm_dataset *dataset, long batch, cm_prediction_sink sink,
+                            void *context, const cm_runtime *runtime, cm_error *error);
 
 #ifdef __cplusplus
 }

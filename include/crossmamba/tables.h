@@ -2,6 +2,8 @@
 #ifndef CROSSMAMBA_TABLES_H
 #define CROSSMAMBA_TABLES_H
 
+#include <crossmamba/export.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -9,7 +11,7 @@ extern "C" {
 typedef enum cm_molecule_type { CM_RNA, CM_PROTEIN, CM_MOLECULE } cm_molecule_type;
 
 /* "RNA", "protein", "small molecule" */
-const char *cm_molecule_type_name(cm_molecule_type type);
+CM_API const char *cm_molecule_type_name(cm_molecule_type type);
 
 typedef struct cm_task {
     const char *name; /* "rna-protein" */
@@ -21,15 +23,15 @@ typedef struct cm_task {
 } cm_task;
 
 /* NULL when there is no such task. */
-const cm_task *cm_task_find(const char *name);
-const cm_task *cm_task_rows(int *count);
+CM_API const cm_task *cm_task_find(const char *name);
+CM_API const cm_task *cm_task_rows(int *count);
 
 typedef struct cm_table_row {
     const char *name, *help;
 } cm_table_row;
 /* Row i of the table of encoders or fusion networks; 0 when i is past the end. */
-int cm_encoder_row(int i, cm_table_row *row);
-int cm_fusion_row(int i, cm_table_row *row);
+CM_API int cm_encoder_row(int i, cm_table_row *row);
+CM_API int cm_fusion_row(int i, cm_table_row *row);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 
 #include <crossmamba/dataset.h>
 #include <crossmamba/error.h>
+#include <crossmamba/export.h>
 #include <crossmamba/options.h>
 #include <crossmamba/runtime.h>
 
@@ -24,8 +25,8 @@ typedef struct cm_train_request {
 
 /* Trains on dataset (with labels) and writes the model file. When runtime asks to stop, the checkpoint is
  * written and CM_INTERRUPTED returned. Results depend on dataset and options alone. */
-cm_status cm_train(const cm_train_request *request, const cm_dataset *dataset, const cm_runtime *runtime,
-                   cm_error *error);
+CM_API cm_status cm_train(const cm_train_request *request, const cm_dataset *dataset,
+                          const cm_runtime *runtime, cm_error *error);
 
 #ifdef __cplusplus
 }

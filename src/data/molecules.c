@@ -80,8 +80,8 @@ static void remember(char first[96], const char *place) {
 
 cm_status cm_molecules_prepare(cm_molecules *molecules, cm_record *record, cm_error *error) {
     if (record->state != CM_RECORD_RAW) return CM_OK;
-    char *text;
-    int64_t length, unknown;
+    char *text = NULL;
+    int64_t length = 0, unknown = 0;
     cm_error reason = {0};
     cm_text name = cm_format("%s", record->id);
     cm_status status = cm_molecule_normalise(molecules->type, record->text, (size_t)record->length,
