@@ -87,11 +87,11 @@ typedef struct step {
     const float *grads;
     float clip, keep; /* factors on gradients and on decaying values */
     float rate;       /* lr / (1 - beta1^t) */
-    float root;       /* sqrt(1 - beta2^t) */
+    float unbias;     /* 1 / sqrt(1 - beta2^t) */
 } step;
 
 /* Sum of squares in sixteen running sums, which vectorise, added in order. */
-static double sum_squares(const float *x, int64_t n) {
+CM_CLONES static double sum_squares(const float *x, int64_t n) {
     enum { LANES = 16 };
     double sums[LANES] = {0}, sum = 0;
     int64_t i = 0;
@@ -114,12 +114,12 @@ static void square_blocks(void *context, int64_t begin, int64_t end, int member)
 CM_CLONES static void update(const step *s, float keep, int64_t n, float *restrict p,
                              const float *restrict grad, float *restrict m, float *restrict v) {
     const float one_less_beta1 = (float)(1 - beta1), b2 = (float)beta2, one_less_beta2 = (float)(1 - beta2);
-    const float eps = (float)epsilon, clip = s->clip, rate = s->rate, root = s->root;
+    const float eps = (float)epsilon, clip = s->clip, rate = s->rate, unbias = s->unbias;
     for (int64_t i = 0; i < n; i++) {
         float g = grad[i] * clip;
         m[i] += (g - m[i]) * one_less_beta1;
         v[i] = v[i] * b2 + one_less_beta2 * g * g;
-        p[i] = p[i] * keep - rate * (m[i] / (sqrtf(v[i]) / root + eps));
+        p[i] = p[i] * keep - rate * (m[i] / (sqrtf(v[i]) * unbias + eps));
     }
 }
 
@@ -146,7 +146,7 @@ double cm_adamw_step(cm_adamw *adamw, cm_params *params, cm_team *team, double l
     s.clip = (float)(clip < 1 ? clip : 1);
     s.keep = (float)(1 - learning_rate * weight_decay);
     s.rate = (float)(learning_rate / (1 - pow(beta1, t)));
-    s.root = (float)sqrt(1 - pow(beta2, t));
+    s.unbias = (float)(1 / sqrt(1 - pow(beta2, t)));
     cm_team_for(team, adamw->n_blocks, 4, update_blocks, &s);
     return norm;
 }
