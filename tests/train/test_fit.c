@@ -190,7 +190,7 @@ static void test_refuses_foreign_or_damaged_checkpoint(void **state) {
     other.seed++;
     assert_int_equal(train_to(&s, &other, model, 1, 1, NULL, NULL, 1e9, &error), CM_DATA);
     assert_non_null(strstr(error.found, "other data or options"));
-    size_t size;
+    size_t size = 0;
     char *bytes = read_file(checkpoint, &size);
     for (size_t at = size - 9; at > size / 2; at -= size / 5) {
         bytes[at] ^= 4;
