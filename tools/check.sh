@@ -4,8 +4,11 @@ set -eu
 build=$1
 ninja -C "$build"
 [ -n "${CROSSMAMBA_DATA:-}" ] || echo "note: no data sets found (DATA=...): the tests that need them are skipped by name"
+# sanitizers and coverage slow the tests down: longer limits
+slack=1
+if grep -qE -e '-fsanitize=|--coverage' "$build/build.ninja"; then slack=10; fi
 status=0
-meson test -C "$build" --no-rebuild --print-errorlogs || status=$?
+meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier "$slack" || status=$?
 python3 - "$build/meson-logs/testlog.json" <<'P'
 import collections, json, sys
 results = collections.Counter(json.loads(line)["result"] for line in open(sys.argv[1]))
