@@ -59,5 +59,5 @@ END {
     for (j = 1; j <= 3; j++)
       if (i != j) table("Plant miRNA-lncRNA, trained on " species[i] ", tested on " species[j], "plant-" species[i], species[j], "accuracy", "AUROC")
   print "\n## Protein-small molecule"
-  table("DAVIS, official test fold (repeated pairs kept: kinase variants share a sequence)", "davis", "all", "CI", "RMSE")
+  table("DAVIS, official test fold (repeated pairs kept: kinase variants share a sequence; at most 20 epochs, patience 5)", "davis", "all", "CI", "RMSE")
 }

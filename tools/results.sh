@@ -17,7 +17,7 @@ evaluate() { # name, then the arguments of crossmamba eval
     [ -f "$out" ] && continue
     echo "== $name, $layout" >&2
     # shellcheck disable=SC2086
-    "$program" eval "$@" $settings --layout "$layout" --compare $models --checkpoint "$work/units" --out "$out"
+    "$program" eval $settings "$@" --layout "$layout" --compare $models --checkpoint "$work/units" --out "$out"
   done
 }
 
@@ -41,7 +41,7 @@ for species in ath gma mtr; do
     --fold-column species --train-fold $species --repeats 3
 done
 evaluate davis --task protein-molecule --a "$data/dti_davis/protein.fasta" --b "$data/dti_davis/molecules.tsv" \
-  --pairs "$data/dti_davis/pairs.tsv" --fold-column fold --test-fold test --repeats 3 --keep-duplicates
+  --pairs "$data/dti_davis/pairs.tsv" --fold-column fold --test-fold test --repeats 3 --keep-duplicates --epochs 20 --patience 5
 
 awk -v settings="$settings" -f tools/results.awk "$work"/*.tsv > docs/results.md.tmp
 mv docs/results.md.tmp docs/results.md
