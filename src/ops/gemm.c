@@ -1,6 +1,6 @@
 /* The matrix product: cuts C into ranges for the team and each range into blocks of k, blocks of rows and
- * panels of columns; packs op(B), and op(A) when it is transposed, into buffers on the stack in the order
- * in which the inner kernels (gemm_kernel.h) read them. */
+ * panels of columns. The inner kernels (gemm_kernel.h) read aligned rows of B and rows of A where they lie;
+ * transposed ones are copied into buffers on the stack first, in the order of the kernel. */
 #include "ops/gemm.h"
 
 #include "ops/gemm_kernel.h"
@@ -77,38 +77,59 @@ static void pack_strips(const product *job, const block *part, float *strips) {
     }
 }
 
-/* One panel: tile.b, width, cols, c (at the first row) and the rest are set but for the rows. */
+/* One panel: tile.b, b_step, cols, c (at the first row) and the rest are set but for the rows. */
 static void multiply_panel(const product *job, const block *part, const float *strips, cm_gemm_tile tile) {
     float *c = tile.c;
     for (int64_t row = part->row_begin; row < part->row_end; row += STRIP) {
         int64_t done = row - part->row_begin;
         tile.rows = (int)least(STRIP, part->row_end - row);
         tile.c = c + done * job->ldc;
-        tile.a = strips ? strips + done / STRIP * STRIP_STEP : job->a + row * job->lda + part->k_begin;
+        if (strips)
+            tile.a = strips + done / STRIP * STRIP_STEP;
+        else
+            tile.a = job->trans_a ? job->a + part->k_begin * job->lda + row
+                                  : job->a + row * job->lda + part->k_begin;
         job->kernel->multiply(&tile);
     }
 }
 
-/* All panels of the block. panel: room for one packed panel; kept: it holds the only panel already. */
-static void multiply_block(const product *job, const block *part, const float *strips, float *panel,
+/* Whether the kernel can read B's rows, of a panel cols wide, where they lie. */
+static bool in_place(const product *job, int64_t cols) {
+    return !job->trans_b && cols % CM_GEMM_VECTOR == 0 && job->ldb % CM_GEMM_VECTOR == 0 &&
+           (uintptr_t)job->b % (CM_GEMM_VECTOR * sizeof(float)) == 0;
+}
+
+/* Sets b and b_step of the panel [col, col + tile->cols). room: for one packed panel; kept: it holds the
+ * only panel already. */
+static void find_panel(const product *job, const block *part, int64_t col, float *room, bool kept,
+                       cm_gemm_tile *tile) {
+    tile->b = room;
+    tile->b_step = stored_width(tile->cols);
+    if (job->packed) {
+        tile->b = job->packed + part->k_begin * stored_width(job->n) + part->depth * col;
+    } else if (in_place(job, tile->cols)) {
+        tile->b = job->b + part->k_begin * job->ldb + col;
+        tile->b_step = job->ldb;
+    } else if (!kept) {
+        pack_panel(job, part->k_begin, part->depth, col, tile->cols, room);
+    }
+}
+
+/* All panels of the block; room, kept: see find_panel. */
+static void multiply_block(const product *job, const block *part, const float *strips, float *room,
                            bool kept) {
     for (int64_t col = part->col_begin; col < part->col_end; col += PANEL) {
-        int64_t cols = least(PANEL, part->col_end - col);
-        const float *b = panel;
-        if (job->packed)
-            b = job->packed + part->k_begin * stored_width(job->n) + part->depth * col;
-        else if (!kept)
-            pack_panel(job, part->k_begin, part->depth, col, cols, panel);
-        multiply_panel(job, part, strips,
-                       (cm_gemm_tile){.cols = (int)cols,
-                                      .depth = part->depth,
-                                      .a_row = strips ? 1 : job->lda,
-                                      .a_step = strips ? STRIP : 1,
-                                      .b = b,
-                                      .width = stored_width(cols),
-                                      .c = job->c + part->row_begin * job->ldc + col,
-                                      .ldc = job->ldc,
-                                      .add = job->accumulate || part->k_begin > 0});
+        cm_gemm_tile tile = {.cols = (int)least(PANEL, part->col_end - col),
+                             .depth = part->depth,
+                             .a_row = job->trans_a ? 1 : job->lda,
+                             .a_step = strips         ? STRIP
+                                       : job->trans_a ? job->lda
+                                                      : 1,
+                             .c = job->c + part->row_begin * job->ldc + col,
+                             .ldc = job->ldc,
+                             .add = job->accumulate || part->k_begin > 0};
+        find_panel(job, part, col, room, kept, &tile);
+        multiply_panel(job, part, strips, tile);
     }
 }
 
@@ -125,15 +146,15 @@ static void multiply_range(const product *job, block range) {
     int64_t row_block =
         even_block(range.row_end - range.row_begin, job->trans_a ? TRANSPOSED_ROW_BLOCK : ROW_BLOCK);
     bool one_panel = range.col_end - range.col_begin <= PANEL;
+    bool copy = job->trans_a && !one_panel; /* worth it when it is read more than once */
     block part = range;
     for (part.k_begin = 0; part.k_begin < job->k; part.k_begin += K_BLOCK) {
         part.depth = least(K_BLOCK, job->k - part.k_begin);
         for (int64_t row = range.row_begin; row < range.row_end; row += row_block) {
             part.row_begin = row;
             part.row_end = least(row + row_block, range.row_end);
-            if (job->trans_a) pack_strips(job, &part, strips);
-            multiply_block(job, &part, job->trans_a ? strips : NULL, panel,
-                           one_panel && row > range.row_begin);
+            if (copy) pack_strips(job, &part, strips);
+            multiply_block(job, &part, copy ? strips : NULL, panel, one_panel && row > range.row_begin);
         }
     }
 }

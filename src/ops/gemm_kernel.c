@@ -13,7 +13,7 @@ static void multiply_plain(const cm_gemm_tile *tile) {
         float sum[CM_GEMM_PANEL] = {0};
         for (int64_t p = 0; p < tile->depth; p++) {
             float a = tile->a[i * tile->a_row + p * tile->a_step];
-            const float *b = tile->b + p * tile->width;
+            const float *b = tile->b + p * tile->b_step;
             for (int j = 0; j < tile->cols; j++) sum[j] = fmaf(a, b[j], sum[j]);
         }
         float *c = tile->c + i * tile->ldc;

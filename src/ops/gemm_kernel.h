@@ -10,15 +10,14 @@ enum { CM_GEMM_ROWS = 6, CM_GEMM_VECTOR = 16 };
 
 /* C[rows, cols] (+)= A[rows, depth] B[depth, cols], one block of k: depth <= CM_GEMM_K_BLOCK, rows in
  * [1, CM_GEMM_ROWS], cols in [1, CM_GEMM_PANEL]. Element (i, p) of A is a[i * a_row + p * a_step]. Row p
- * of B begins at b + p * width; width is cols rounded up to whole vectors, b is 64-byte aligned and zero
- * in the columns past cols. */
+ * of B begins at b + p * b_step, 64-byte aligned, and may be read up to whole vectors. */
 typedef struct cm_gemm_tile {
     int rows, cols;
     int64_t depth;
     const float *a;
     int64_t a_row, a_step;
     const float *b;
-    int64_t width;
+    int64_t b_step;
     float *c;
     int64_t ldc;
     bool add;

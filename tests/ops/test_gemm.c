@@ -53,10 +53,10 @@ static void compare_tile(const cm_gemm_kernel *kernel, cm_gemm_tile tile, const 
 
 static void test_kernels_agree(void **state) {
     static const int depths[] = {1, 2, 7, 64, CM_GEMM_K_BLOCK};
-    enum { LDC = CM_GEMM_PANEL + 3 };
+    enum { LDC = CM_GEMM_PANEL + 3, B_STEP = CM_GEMM_PANEL + CM_GEMM_VECTOR };
     (void)state;
     float *a = random_floats(CM_GEMM_ROWS * (CM_GEMM_K_BLOCK + 5), 1);
-    float *b = random_floats(CM_GEMM_PANEL * CM_GEMM_K_BLOCK, 2);
+    float *b = random_floats(B_STEP * CM_GEMM_K_BLOCK, 2);
     float *old = random_floats(CM_GEMM_ROWS * LDC, 3), *expected = copy_of(old, CM_GEMM_ROWS * LDC);
     float *found = copy_of(old, CM_GEMM_ROWS * LDC);
     for (const cm_gemm_kernel *kernel = &cm_gemm_kernels[1]; kernel->name; kernel++) {
@@ -73,7 +73,7 @@ static void test_kernels_agree(void **state) {
                                          strips ? 1 : CM_GEMM_K_BLOCK + 5,
                                          strips ? CM_GEMM_ROWS : 1,
                                          b,
-                                         width,
+                                         rows % 2 ? width : B_STEP,
                                          NULL,
                                          LDC,
                                          (rows + cols) % 2};

@@ -35,7 +35,7 @@ INLINE void multiply_strip(const cm_gemm_tile *t, int rows, int first) {
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++) low[i] = high[i] = _mm256_setzero_ps();
     const float *a = t->a, *b = t->b + first;
-    int64_t a_row = t->a_row, a_step = t->a_step, width = t->width;
+    int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;
     for (int64_t p = t->depth; p > 0; p--) {
         __m256 left = _mm256_load_ps(b), right = _mm256_load_ps(b + 8);
 #pragma GCC unroll 6
@@ -45,7 +45,7 @@ INLINE void multiply_strip(const cm_gemm_tile *t, int rows, int first) {
             high[i] = _mm256_fmadd_ps(x, right, high[i]);
         }
         a += a_step;
-        b += width;
+        b += b_step;
     }
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)

@@ -18,7 +18,7 @@ INLINE void multiply_block(const cm_gemm_tile *t, int rows, int vectors) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_setzero_ps();
     const float *a = t->a, *b = t->b;
-    int64_t a_row = t->a_row, a_step = t->a_step;
+    int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;
     for (int64_t p = t->depth; p > 0; p--) {
         __m512 column[4];
 #pragma GCC unroll 4
@@ -30,7 +30,7 @@ INLINE void multiply_block(const cm_gemm_tile *t, int rows, int vectors) {
             for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_fmadd_ps(x, column[v], sum[i][v]);
         }
         a += a_step;
-        b += CM_GEMM_VECTOR * vectors;
+        b += b_step;
     }
     __mmask16 last = (__mmask16)(0xffffu >> (CM_GEMM_VECTOR * vectors - t->cols));
 #pragma GCC unroll 6
@@ -46,7 +46,7 @@ INLINE void multiply_block(const cm_gemm_tile *t, int rows, int vectors) {
 }
 
 INLINE void multiply_rows(const cm_gemm_tile *t, int rows) {
-    switch (t->width / CM_GEMM_VECTOR) {
+    switch ((t->cols + CM_GEMM_VECTOR - 1) / CM_GEMM_VECTOR) {
     case 1:
         multiply_block(t, rows, 1);
         break;
