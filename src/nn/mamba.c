@@ -1,7 +1,9 @@
 /* The Mamba block and the bidirectional layer. */
 #include "nn/mamba.h"
+#include "base/alloc.h"
 #include "base/rng.h"
 #include <math.h>
+#include <string.h>
 
 static int add(cm_params *params, const char *prefix, const char *name, int n_dims, const int64_t *dims,
                bool decay) {
@@ -65,19 +67,157 @@ static cm_var *scan(cm_tape *tape, cm_params *params, const cm_mamba *m, cm_var 
     return cm_tape_apply(tape, &cm_op_selective_scan, with, 8, in);
 }
 
+static cm_var *convolve(cm_tape *tape, cm_params *params, const cm_mamba *m, cm_var *xz, cm_segments segments,
+                        bool reverse) {
+    cm_apply with = {.attr = {.reverse = reverse, .activation = CM_ACT_SILU}, .segments = {segments}};
+    cm_var *in[] = {cm_tape_columns(tape, xz, 0, m->inner), cm_tape_param(tape, params, m->conv_weight),
+                    cm_tape_param(tape, params, m->conv_bias)};
+    return cm_tape_apply(tape, &cm_op_conv1d, &with, 3, in);
+}
+
+static cm_var *apply_whole(cm_tape *tape, cm_params *params, const cm_mamba *m, cm_var *x,
+                           cm_segments segments, bool reverse) {
+    cm_apply with = {.attr.reverse = reverse, .segments = {segments}};
+    cm_var *xz = cm_linear_apply(tape, params, &m->in_proj, x, CM_ACT_NONE);
+    cm_var *z = cm_tape_columns(tape, xz, m->inner, m->inner);
+    cm_var *u = convolve(tape, params, m, xz, segments, reverse);
+    return cm_linear_apply(tape, params, &m->out_proj, scan(tape, params, m, u, z, &with), CM_ACT_NONE);
+}
+
+/* ---- without recording: piece by piece, so that what lies between the ops of a piece stays in the caches
+ * and memory does not grow with the rows ---- */
+
+enum { PIECE = 256 }; /* rows */
+
+/* One block, with the norm and the residual of its layer or without, over rows in pieces. */
+typedef struct stream {
+    cm_params *params;
+    const cm_mamba *mamba;
+    const cm_norm *norm; /* NULL: none */
+    bool reverse;
+    cm_segments segments;
+    cm_mat x;     /* [T, D] */
+    cm_mat out;   /* [T, D] */
+    bool add;     /* out = x + (out + result), else out = result */
+    float *carry; /* [Di, n]: the state of the scan before the next piece */
+} stream;
+
+static cm_mat rows_of(cm_mat m, int64_t first, int64_t count) {
+    return (cm_mat){m.data + first * m.stride, count, m.cols, m.stride};
+}
+
+/* The parts of the segments in some rows, counted from the first of them. */
+typedef struct clipped {
+    cm_segments segments;
+    int64_t begin[PIECE], end[PIECE];
+} clipped;
+
+/* The first segment that ends after row; count when there is none. */
+static int64_t segment_after(cm_segments segments, int64_t row) {
+    int64_t low = 0, high = segments.count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (segments.end[middle] > row)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* The segments in rows [first, end), at most PIECE, without the empty ones. */
+static void clip(cm_segments segments, int64_t first, int64_t end, clipped *part) {
+    int64_t n = 0;
+    for (int64_t s = segment_after(segments, first); s < segments.count && n < PIECE; s++) {
+        if (segments.begin[s] >= end) break;
+        if (segments.begin[s] == segments.end[s]) continue;
+        part->begin[n] = segments.begin[s] > first ? segments.begin[s] - first : 0;
+        part->end[n++] = (segments.end[s] < end ? segments.end[s] : end) - first;
+    }
+    part->segments = (cm_segments){n, part->begin, part->end};
+}
+
+/* The rows before position of the scan order that belong to its segment. */
+static int64_t rows_before(const stream *s, int64_t position) {
+    int64_t row = s->reverse ? s->x.rows - 1 - position : position, i = segment_after(s->segments, row);
+    if (i == s->segments.count) return 0;
+    return s->reverse ? s->segments.end[i] - 1 - row : row - s->segments.begin[i];
+}
+
+/* The block's result for rows [first, first + count). seen: how many rows before them in the scan order the
+ * convolution still sees; they are projected a second time, which costs less than their share of a piece. */
+static cm_var *run_piece(cm_tape *tape, const stream *s, int64_t first, int64_t count, int64_t seen) {
+    const cm_mamba *m = s->mamba;
+    int64_t lead = s->reverse ? 0 : seen, read = first - lead;
+    clipped wide, own;
+    clip(s->segments, read, read + count + seen, &wide);
+    clip(s->segments, first, first + count, &own);
+    cm_var *x = cm_tape_input(tape, rows_of(s->x, read, count + seen));
+    if (s->norm) x = cm_norm_apply(tape, s->params, s->norm, x);
+    cm_var *xz = cm_linear_apply(tape, s->params, &m->in_proj, x, CM_ACT_NONE);
+    cm_var *u = convolve(tape, s->params, m, xz, wide.segments, s->reverse);
+    if (!u) return NULL;
+    cm_mat z = cm_mat_columns(xz->value, m->inner, m->inner);
+    cm_apply with = {.attr = {.reverse = s->reverse, .carry = s->carry}, .segments = {own.segments}};
+    cm_var *y = scan(tape, s->params, m, cm_tape_input(tape, rows_of(u->value, lead, count)),
+                     cm_tape_input(tape, rows_of(z, lead, count)), &with);
+    return cm_linear_apply(tape, s->params, &m->out_proj, y, CM_ACT_NONE);
+}
+
+/* Puts the result y of the rows from first on into out. */
+static bool put_piece(cm_tape *tape, const stream *s, int64_t first, cm_var *y) {
+    if (!y) return false;
+    cm_mat out = rows_of(s->out, first, y->value.rows);
+    if (s->add) {
+        cm_var *both = cm_tape_binary(tape, &cm_op_add, cm_tape_input(tape, out), y);
+        y = cm_tape_binary(tape, &cm_op_add, cm_tape_input(tape, rows_of(s->x, first, out.rows)), both);
+    }
+    for (int64_t r = 0; y && r < out.rows; r++)
+        memcpy(cm_mat_row(out, r), cm_mat_row(y->value, r), (size_t)out.cols * sizeof(float));
+    return y;
+}
+
+/* Not zeroed; NULL after a failure. */
+static float *take_floats(cm_tape *tape, int64_t rows, int64_t cols) {
+    size_t bytes;
+    if (!cm_size_mul((size_t)rows, (size_t)cols, &bytes) || !cm_size_mul(bytes, sizeof(float), &bytes))
+        bytes = SIZE_MAX;
+    return cm_tape_memory(tape, bytes);
+}
+
+/* Gives back the memory taken since mark; false after a failure. */
+static bool give_back(cm_tape *tape, cm_arena_mark mark) {
+    cm_var *nothing = cm_tape_input(tape, (cm_mat){0});
+    return cm_tape_end(tape, mark, nothing);
+}
+
+static bool run_stream(cm_tape *tape, stream *s) {
+    int64_t rows = s->x.rows, count;
+    cm_arena_mark start = cm_tape_begin(tape);
+    s->carry = take_floats(tape, s->mamba->inner, s->mamba->states);
+    if (!s->carry) return false;
+    cm_arena_mark mark = cm_tape_begin(tape);
+    for (int64_t done = 0; done < rows; done += count) {
+        int64_t before = rows_before(s, done);
+        int64_t seen = before < s->mamba->taps - 1 ? before : s->mamba->taps - 1;
+        count = rows - done < PIECE - seen ? rows - done : PIECE - seen;
+        int64_t first = s->reverse ? rows - done - count : done;
+        if (before == 0) memset(s->carry, 0, (size_t)(s->mamba->inner * s->mamba->states) * sizeof(float));
+        if (!put_piece(tape, s, first, run_piece(tape, s, first, count, seen))) return false;
+        if (!give_back(tape, mark)) return false;
+    }
+    return give_back(tape, start);
+}
+
+static cm_mat take_result(cm_tape *tape, const cm_var *x) {
+    return cm_mat_of(take_floats(tape, x->value.rows, x->value.cols), x->value.rows, x->value.cols);
+}
+
 cm_var *cm_mamba_apply(cm_tape *tape, cm_params *params, const cm_mamba *mamba, cm_var *x,
                        cm_segments segments, bool reverse) {
-    cm_apply conv = {.attr = {.reverse = reverse, .activation = CM_ACT_SILU}, .segments = {segments}};
-    cm_apply with = {.attr.reverse = reverse, .segments = {segments}};
-    cm_arena_mark mark = cm_tape_begin(tape);
-    cm_var *xz = cm_linear_apply(tape, params, &mamba->in_proj, x, CM_ACT_NONE);
-    cm_var *z = cm_tape_columns(tape, xz, mamba->inner, mamba->inner);
-    cm_var *in[] = {cm_tape_columns(tape, xz, 0, mamba->inner),
-                    cm_tape_param(tape, params, mamba->conv_weight),
-                    cm_tape_param(tape, params, mamba->conv_bias)};
-    cm_var *u = cm_tape_apply(tape, &cm_op_conv1d, &conv, 3, in);
-    cm_var *y = scan(tape, params, mamba, u, z, &with);
-    return cm_tape_end(tape, mark, cm_linear_apply(tape, params, &mamba->out_proj, y, CM_ACT_NONE));
+    if (cm_tape_records(tape) || !x) return apply_whole(tape, params, mamba, x, segments, reverse);
+    stream s = {params, mamba, NULL, reverse, segments, x->value, take_result(tape, x), false, NULL};
+    return run_stream(tape, &s) ? cm_tape_input(tape, s.out) : NULL;
 }
 
 cm_bimamba cm_bimamba_add(cm_params *params, const char *prefix, int64_t d, int64_t states, int64_t taps,
@@ -97,12 +237,22 @@ void cm_bimamba_init(cm_params *params, const cm_bimamba *layer, uint64_t seed) 
     cm_mamba_init(params, &layer->backward, seed);
 }
 
+static cm_var *stream_layer(cm_tape *tape, cm_params *params, const cm_bimamba *layer, cm_var *x,
+                            cm_segments segments) {
+    cm_mat out = take_result(tape, x);
+    stream s = {params, &layer->forward, &layer->norm, false, segments, x->value, out, false, NULL};
+    if (!run_stream(tape, &s)) return NULL;
+    s.mamba = &layer->backward;
+    s.reverse = s.add = true;
+    return run_stream(tape, &s) ? cm_tape_input(tape, out) : NULL;
+}
+
 cm_var *cm_bimamba_apply(cm_tape *tape, cm_params *params, const cm_bimamba *layer, cm_var *x,
                          cm_segments segments) {
-    cm_arena_mark mark = cm_tape_begin(tape);
+    if (!cm_tape_records(tape) && x) return stream_layer(tape, params, layer, x, segments);
     cm_var *n = cm_norm_apply(tape, params, &layer->norm, x);
     cm_var *forward = cm_mamba_apply(tape, params, &layer->forward, n, segments, false);
     cm_var *backward = cm_mamba_apply(tape, params, &layer->backward, n, segments, true);
     cm_var *both = cm_tape_binary(tape, &cm_op_add, forward, backward);
-    return cm_tape_end(tape, mark, cm_tape_binary(tape, &cm_op_add, x, both));
+    return cm_tape_binary(tape, &cm_op_add, x, both);
 }

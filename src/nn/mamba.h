@@ -19,7 +19,9 @@ typedef struct cm_mamba {
 cm_mamba cm_mamba_add(cm_params *params, const char *prefix, int64_t d, int64_t states, int64_t taps,
                       int64_t expand);
 void cm_mamba_init(cm_params *params, const cm_mamba *mamba, uint64_t seed);
-/* x [T, D] -> [T, D]; reverse runs every segment from its last row to its first. */
+/* x [T, D] -> [T, D]; reverse runs every segment from its last row to its first. The segments touch and
+ * cover the rows. A tape that does not record runs the rows in pieces of a fixed number, with the bits of
+ * the whole: all memory but the result's is then the same for every T. */
 cm_var *cm_mamba_apply(cm_tape *tape, cm_params *params, const cm_mamba *mamba, cm_var *x,
                        cm_segments segments, bool reverse);
 

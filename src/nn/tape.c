@@ -70,6 +70,10 @@ void cm_tape_destroy(cm_tape *tape) {
     cm_free(tape);
 }
 
+bool cm_tape_records(const cm_tape *tape) {
+    return tape->record;
+}
+
 void cm_tape_reset(cm_tape *tape, uint64_t noise_key, bool training) {
     cm_arena_reset(tape->arena);
     *tape = (cm_tape){.team = tape->team,
@@ -211,11 +215,19 @@ static bool remember(cm_tape *tape, const node *n) {
     return true;
 }
 
+/* Whether a gradient will flow through n; a carried state has none. */
+static bool needs_gradient(cm_tape *tape, const node *n) {
+    bool needs = false;
+    for (int i = 0; i < n->call.n_in; i++) needs |= wants_gradient(n, i);
+    if (needs && n->attr.carry)
+        cm_fail(&tape->error, CM_USAGE, NULL, n->op->name, "no carried state in a recording", "one");
+    return needs;
+}
+
 cm_var *cm_tape_apply(cm_tape *tape, const cm_op *op, const cm_apply *with, int n_in, cm_var *const *in) {
     node n = {.op = op};
     if (failed(tape) || !prepare(tape, &n, with, n_in, in)) return NULL;
-    bool needs = false;
-    for (int i = 0; i < n_in; i++) needs |= wants_gradient(&n, i);
+    bool needs = needs_gradient(tape, &n);
     float *data = take_matrix(tape, n.shape.rows, n.shape.cols);
     n.call.out = cm_mat_of(data, n.shape.rows, n.shape.cols);
     n.out = data ? new_var(tape, n.call.out, needs) : NULL;

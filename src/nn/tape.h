@@ -24,6 +24,7 @@ typedef struct cm_var {
  * nothing is remembered. NULL when out of memory. */
 cm_tape *cm_tape_create(cm_team *team, bool record);
 void cm_tape_destroy(cm_tape *tape);
+bool cm_tape_records(const cm_tape *tape);
 
 /* Forgets all vars. noise_key keys dropout and noise of the coming pass (seed and step). training =
  * false turns dropout and noise into the identity. */
@@ -46,7 +47,8 @@ cm_var *cm_tape_param(cm_tape *tape, cm_params *params, int index);
 cm_var *cm_tape_columns(cm_tape *tape, cm_var *whole, int64_t first, int64_t count);
 
 /* Applies op to inputs in[n] (NULL: absent). attr, segments (0 to 2) and ids may be NULL/0; attr is
- * copied, ids and segments must outlive the pass. */
+ * copied, ids and segments must outlive the pass (one application when the tape does not record). attr.carry
+ * is refused where a gradient would be needed. */
 typedef struct cm_apply {
     cm_op_attr attr;
     cm_segments segments[CM_OP_MAX_SEGMENTS];

@@ -40,6 +40,11 @@ typedef struct cm_op_attr {
     int reverse;              /* conv1d, selective scan: run from the last row of a segment to the first */
     cm_activation activation; /* fused activation where an op offers it */
     uint64_t rng_key;         /* dropout, noise */
+    /* selective scan, forward only: the state [d, n] before the first row in scan order, from which the
+     * first segment that is not empty continues instead of from zero; on return the state after the last
+     * row. So a stream can be run piece by piece with the bits of the whole. Nothing is saved then and
+     * there is no gradient; the reference does not know it. NULL: none. */
+    float *carry;
 } cm_op_attr;
 
 /* One application of an op. Views with data NULL are absent. */

@@ -4,7 +4,8 @@
  *   h_t[k] = exp(delta_t A[c, k]) h_{t-1}[k] + delta_t u_t B_t[k],  h = 0 before the first token
  *   y_t = sum over k of C_t[k] h_t[k] + D u_t,  out = y silu(z), or y when z is absent
  *
- * With attr.reverse a segment is run from its last row to its first. The gradients, with g the gradient
+ * With attr.reverse a segment is run from its last row to its first; with attr.carry the first one begins
+ * with the h given there. The gradients, with g the gradient
  * of h and "next" the following token of the segment:
  *
  *   g_t = gy_t C_t + a_next g_next,  a_t = exp(delta_t A)
@@ -38,7 +39,8 @@ typedef struct scan_layout {
     size_t work, partial, scratch, saved;
 } scan_layout;
 
-static cm_status scan_layout_of(int64_t rows, int64_t d, int64_t n, scan_layout *layout, cm_error *error) {
+static cm_status scan_layout_of(const cm_op_call *call, scan_layout *layout, cm_error *error) {
+    int64_t rows = call->in[U].rows, d = call->in[U].cols, n = call->in[A].cols;
     int64_t chunks = pieces(rows, CHUNK), groups = pieces(d, GROUP);
     int64_t starts = pieces(chunks, 8) * 16; /* whole cache lines of 8-byte words */
     size_t floats = 0;
@@ -46,9 +48,11 @@ static cm_status scan_layout_of(int64_t rows, int64_t d, int64_t n, scan_layout 
     layout->work = floats;
     CM_TRY(cm_op_add_floats("selective_scan", groups, work_floats(n), 1, &floats, error));
     layout->partial = floats;
-    CM_TRY(cm_op_add_floats("selective_scan", rows, 2 * n, groups, &floats, error));
     layout->scratch = floats;
     layout->saved = 0;
+    if (call->attr->carry) return CM_OK;
+    CM_TRY(cm_op_add_floats("selective_scan", rows, 2 * n, groups, &floats, error));
+    layout->scratch = floats;
     if (chunks > 1)
         CM_TRY(cm_op_add_floats("selective_scan", chunks - 1, groups * GROUP, n, &layout->saved, error));
     return CM_OK;
@@ -71,28 +75,29 @@ static cm_status scan_shape(const cm_op_call *call, cm_op_shape *shape, cm_error
     if (cm_op_has(call, Z)) CM_TRY(cm_op_check_input(call, op, Z, "z", rows, d, error));
     CM_TRY(cm_op_check_segments(call, op, 0, rows, true, error));
     scan_layout layout;
-    CM_TRY(scan_layout_of(rows, d, n, &layout, error));
+    CM_TRY(scan_layout_of(call, &layout, error));
     *shape = (cm_op_shape){rows, d, layout.saved, layout.scratch};
     return CM_OK;
 }
 
 /* ---- drivers ---- */
 
-/* Sets the bit of each token that begins a segment, in the order of the stream. */
+/* Sets the bit of each token that begins a segment, in the order of the stream; not of the first token
+ * when the state is carried into it. */
 static void mark_starts(const cm_op_call *call, int64_t rows, uint64_t *starts) {
     const cm_segments *segments = &call->segments[0];
     memset(starts, 0, (size_t)pieces(rows, CHUNK) * sizeof *starts);
     for (int64_t s = 0; s < segments->count; s++) {
         if (segments->begin[s] == segments->end[s]) continue;
         int64_t position = call->attr->reverse ? rows - segments->end[s] : segments->begin[s];
-        starts[position / CHUNK] |= (uint64_t)1 << position % CHUNK;
+        if (position > 0 || !call->attr->carry) starts[position / CHUNK] |= (uint64_t)1 << position % CHUNK;
     }
 }
 
 static cm_scan scan_open(const cm_op_call *call) {
     int64_t rows = call->in[U].rows, d = call->in[U].cols, n = call->in[A].cols;
     scan_layout layout;
-    scan_layout_of(rows, d, n, &layout, NULL);
+    scan_layout_of(call, &layout, NULL);
     uint64_t *starts = (uint64_t *)(void *)call->scratch;
     mark_starts(call, rows, starts);
     return (cm_scan){.call = call,
@@ -209,7 +214,9 @@ static void plain_forward_chunk(const cm_scan *scan, int64_t chunk, const plain_
     cm_scan_rows rows = cm_scan_chunk_rows(scan, chunk);
     float decay[CM_SCAN_MAX_STATES], *state = channel->h;
     size_t bytes = (size_t)scan->n * sizeof *state;
-    if (chunk > 0) memcpy(plain_saved(scan, chunk, channel), state, bytes);
+    float *carry = cm_scan_carry(scan, channel->c);
+    if (chunk == 0 && carry) memcpy(state, carry, bytes);
+    if (chunk > 0 && !carry) memcpy(plain_saved(scan, chunk, channel), state, bytes);
     for (int64_t t = 0; t < rows.count; t++) {
         int64_t row = rows.first + t * rows.step, c = channel->c;
         if (scan->starts[chunk] >> t & 1) memset(state, 0, bytes);
@@ -221,6 +228,7 @@ static void plain_forward_chunk(const cm_scan *scan, int64_t chunk, const plain_
         if (cm_op_has(call, Z)) y *= cm_siluf(cm_mat_row(call->in[Z], row)[c]);
         cm_mat_row(call->out, row)[c] = y;
     }
+    if (chunk == scan->chunks - 1 && carry) memcpy(carry, state, bytes);
 }
 
 static void plain_forward_groups(const cm_scan *scan, int64_t begin, int64_t end) {

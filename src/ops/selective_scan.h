@@ -4,7 +4,8 @@
  * The rows of all segments are one stream, run from row 0 up or, when reverse, from the last row down.
  * The stream is cut into chunks of CM_SCAN_CHUNK tokens; bit t of starts[chunk] is set where token t
  * begins a segment, so that the state is zero before it. Forward saves the state before each chunk but
- * the first; backward computes the states of a chunk again from there. Channels are worked on in groups
+ * the first, unless attr.carry tells that no backward follows; backward computes the states of a chunk
+ * again from there. Channels are worked on in groups
  * of CM_SCAN_GROUP: the unit of parallel work, and of the partial sums of the gradients of B and C. */
 #ifndef CM_OPS_SELECTIVE_SCAN_H
 #define CM_OPS_SELECTIVE_SCAN_H
@@ -29,7 +30,8 @@ typedef struct cm_scan {
     const uint64_t *starts; /* [chunks] */
     float *work;            /* [groups, work_floats], for the version's use */
     int64_t work_floats;    /* n * (2 * chunk * lanes + 3 * group) + 2 * group */
-    float *partial;         /* [groups, T, 2 * n]: gradients of B and C summed over a group's channels */
+    float *partial;         /* [groups, T, 2 * n]: gradients of B and C summed over a group's channels; not
+                             there with attr.carry */
 } cm_scan;
 
 /* The rows of a chunk in the order of the stream: first, first + step, ... */
@@ -47,6 +49,12 @@ static inline cm_scan_rows cm_scan_chunk_rows(const cm_scan *scan, int64_t chunk
 /* The saved state before chunk (> 0) of the channels of group: [group, n] floats in the version's order. */
 static inline float *cm_scan_saved(const cm_scan *scan, int64_t chunk, int64_t group) {
     return scan->call->saved + ((chunk - 1) * scan->groups + group) * CM_SCAN_GROUP * scan->n;
+}
+
+/* attr.carry at channel, [n] for each channel from there on, or NULL. */
+static inline float *cm_scan_carry(const cm_scan *scan, int64_t channel) {
+    float *carry = scan->call->attr->carry;
+    return carry ? carry + channel * scan->n : NULL;
 }
 
 /* Runs body over ranges of groups of channels. backward: body writes scan->partial and all gradients but

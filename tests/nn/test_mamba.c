@@ -160,11 +160,154 @@ static void test_bidirectional(void **state) {
     }
 }
 
+/* ---- passes that do not record run in pieces of 256 rows ---- */
+
+enum { MOST_SEGMENTS = 7 };
+typedef struct piece_case {
+    int64_t count, offsets[MOST_SEGMENTS + 1];
+} piece_case;
+
+/* Whole pieces, borders inside, at and next to those of pieces in either direction, empty segments,
+ * segments shorter than the convolution. */
+static const piece_case piece_cases[] = {
+    {1, {0, 0}},
+    {1, {0, 1}},
+    {1, {0, 255}},
+    {1, {0, 256}},
+    {1, {0, 257}},
+    {1, {0, 1000}},
+    {2, {0, 256, 512}},
+    {7, {0, 0, 100, 300, 300, 555, 1000, 1000}},
+    {6, {0, 253, 255, 256, 258, 770, 771}},
+    {7, {0, 1, 2, 258, 259, 509, 511, 512}},
+};
+enum { PIECE_CASES = sizeof piece_cases / sizeof *piece_cases };
+
+static cm_var *apply_case(cm_tape *tape, cm_params *params, const cm_bimamba *layer, int what, cm_mat x,
+                          cm_segments segments) {
+    cm_var *in = cm_tape_input(tape, x);
+    if (what == 2) return cm_bimamba_apply(tape, params, layer, in, segments);
+    return cm_mamba_apply(tape, params, &layer->forward, in, segments, what == 1);
+}
+
+/* Block forward, block reverse and the layer: the same bits in pieces as recorded at once. */
+static void check_piece_case(cm_params *params, const cm_bimamba *layer, const piece_case *test, cm_mat x,
+                             cm_team *team) {
+    cm_segments segments = cm_segments_of(test->offsets, test->count);
+    x.rows = test->offsets[test->count];
+    for (int what = 0; what < 3; what++) {
+        cm_tape *recorded = cm_tape_create(NULL, true), *streamed = cm_tape_create(team, false);
+        cm_var *whole = apply_case(recorded, params, layer, what, x, segments);
+        cm_var *pieces = apply_case(streamed, params, layer, what, x, segments);
+        assert_true(whole && pieces);
+        assert_true(pieces->value.rows == x.rows && pieces->value.cols == x.cols);
+        for (int64_t r = 0; r < x.rows; r++)
+            assert_memory_equal(cm_mat_row(pieces->value, r), cm_mat_row(whole->value, r),
+                                (size_t)x.cols * sizeof(float));
+        cm_tape_destroy(recorded);
+        cm_tape_destroy(streamed);
+    }
+}
+
+static void test_pieces_give_the_bits_of_the_whole(void **state) {
+    (void)state;
+    enum { ROWS = 1000, STRIDE = 50 };
+    static const int64_t shapes[][3] = {{40, 16, 4}, {10, 5, 1}, {3, 2, 9}}; /* width, states, taps */
+    float *data = malloc(sizeof(float[ROWS * STRIDE]));
+    cm_team *two = cm_team_create(2);
+    assert_true(data && two);
+    for (int i = 0; i < ROWS * STRIDE; i++) data[i] = (float)cm_rng_normal(11, (uint64_t)i);
+    for (int s = 0; s < 3; s++) {
+        cm_params *params = cm_params_create();
+        cm_bimamba layer = cm_bimamba_add(params, "l", shapes[s][0], shapes[s][1], shapes[s][2], 2, s == 1);
+        assert_int_equal(cm_params_seal(params, NULL), CM_OK);
+        cm_bimamba_init(params, &layer, 2);
+        cm_mat x = {data, ROWS, shapes[s][0], STRIDE};
+        for (int i = 0; i < PIECE_CASES; i++)
+            check_piece_case(params, &layer, &piece_cases[i], x, i & 1 ? two : NULL);
+        cm_params_destroy(params);
+    }
+    cm_team_destroy(two);
+    free(data);
+}
+
+/* The memory beside the result does not grow with the rows: recorded, the input projection alone would take
+ * 23 MB here. */
+static void test_memory_without_recording(void **state) {
+    (void)state;
+    static const int64_t offsets[] = {0, 60000};
+    cm_params *params = cm_params_create();
+    cm_bimamba layer = cm_bimamba_add(params, "l", WIDTH, 16, 4, 2, false);
+    assert_int_equal(cm_params_seal(params, NULL), CM_OK);
+    cm_bimamba_init(params, &layer, 2);
+    float *data = calloc(60000 * WIDTH, sizeof *data);
+    assert_non_null(data);
+    cm_tape *tape = cm_tape_create(NULL, false);
+    assert_non_null(cm_bimamba_apply(tape, params, &layer, cm_tape_input(tape, cm_mat_of(data, 60000, WIDTH)),
+                                     cm_segments_of(offsets, 1)));
+    assert_true(cm_tape_peak_bytes(tape) < (size_t)14 << 20);
+    cm_tape_destroy(tape);
+    cm_params_destroy(params);
+    free(data);
+}
+
+static void test_piece_failures(void **state) {
+    (void)state;
+    static const int64_t gap_begin[] = {0, 7}, gap_end[] = {4, 9}, offsets[] = {0, 5}, whole[] = {0, 9};
+    float data[9 * WIDTH] = {0};
+    cm_params *params = cm_params_create();
+    cm_bimamba layer = cm_bimamba_add(params, "l", WIDTH, 4, 4, 2, false);
+    assert_int_equal(cm_params_seal(params, NULL), CM_OK);
+    const struct {
+        cm_segments segments;
+        int64_t cols;
+    } wrong[] = {{{2, gap_begin, gap_end}, WIDTH},
+                 {cm_segments_of(offsets, 1), WIDTH},
+                 {{0, NULL, NULL}, WIDTH},
+                 {cm_segments_of(whole, 1), WIDTH - 1}};
+    for (int i = 0; i < 4; i++)
+        for (int what = 0; what < 3; what++) {
+            cm_tape *tape = cm_tape_create(NULL, false);
+            cm_mat x = cm_mat_of(data, 9, wrong[i].cols);
+            assert_null(apply_case(tape, params, &layer, what, x, wrong[i].segments));
+            assert_int_equal(cm_tape_status(tape, NULL), CM_USAGE);
+            assert_null(cm_bimamba_apply(tape, params, &layer, NULL, wrong[i].segments));
+            cm_tape_destroy(tape);
+        }
+    cm_params_destroy(params);
+}
+
+/* A recording refuses a carried state; without gradients it is taken. */
+static void test_carry_is_not_recorded(void **state) {
+    (void)state;
+    static const int64_t offsets[] = {0, 1};
+    float one[2] = {1, 1}, carry[1] = {3};
+    cm_apply with = {.attr.carry = carry, .segments = {cm_segments_of(offsets, 1)}};
+    for (int record = 0; record < 2; record++) {
+        cm_tape *tape = cm_tape_create(NULL, record);
+        cm_var *u = cm_tape_variable(tape, cm_mat_of(one, 1, 1));
+        cm_var *in[] = {u, u, u, u, u, u, u};
+        cm_var *y = cm_tape_apply(tape, &cm_op_selective_scan, &with, 7, in);
+        cm_error error = {0};
+        assert_int_equal(cm_tape_status(tape, &error), record ? CM_USAGE : CM_OK);
+        assert_int_equal(y == NULL, record);
+        assert_true(!record || strstr(error.place, "selective_scan"));
+        cm_tape_destroy(tape);
+    }
+    assert_true(carry[0] < 3.0f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward_direction), cmocka_unit_test(test_reverse_direction),
-        cmocka_unit_test(test_parameter_counts),  cmocka_unit_test(test_init),
+        cmocka_unit_test(test_forward_direction),
+        cmocka_unit_test(test_reverse_direction),
+        cmocka_unit_test(test_parameter_counts),
+        cmocka_unit_test(test_init),
         cmocka_unit_test(test_bidirectional),
+        cmocka_unit_test(test_pieces_give_the_bits_of_the_whole),
+        cmocka_unit_test(test_memory_without_recording),
+        cmocka_unit_test(test_piece_failures),
+        cmocka_unit_test(test_carry_is_not_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

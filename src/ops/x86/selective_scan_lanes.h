@@ -211,7 +211,7 @@ static void lane_forward_block(const lane_block *block, int64_t chunk) {
     lane_forward_chunk c;
     c.rows = cm_scan_chunk_rows(scan, chunk);
     c.starts = scan->starts[chunk];
-    if (chunk > 0)
+    if (chunk > 0 && !scan->call->attr->carry)
         memcpy(lane_saved(block, chunk), block->state.h, (size_t)(scan->n * LANES) * sizeof(float));
     const cm_op_call *call = scan->call;
     const cm_mat wanted[] = {call->in[CM_SCAN_U], call->in[CM_SCAN_DT],
@@ -230,14 +230,35 @@ static void lane_forward_block(const lane_block *block, int64_t chunk) {
     lane_forward_close(block, &c);
 }
 
+/* The state before the first chunk, from the carried one if there is one. Zero beyond the last channel. */
+LANES_INLINE void lane_carry_in(const lane_block *block) {
+    const float *carry = cm_scan_carry(block->scan, block->channel);
+    int64_t n = block->scan->n;
+    if (!carry) return;
+    memset(block->state.h, 0, (size_t)(n * LANES) * sizeof(float));
+    for (int lane = 0; lane < block->count; lane++)
+        for (int64_t k = 0; k < n; k++) block->state.h[k * LANES + lane] = carry[lane * n + k];
+}
+
+LANES_INLINE void lane_carry_out(const lane_block *block) {
+    float *carry = cm_scan_carry(block->scan, block->channel);
+    int64_t n = block->scan->n;
+    for (int lane = 0; carry && lane < block->count; lane++)
+        for (int64_t k = 0; k < n; k++) carry[lane * n + k] = block->state.h[k * LANES + lane];
+}
+
 /* Chunk by chunk over all the channels, so that a row of the inputs is read at once. */
 static void lane_forward_groups(const cm_scan *scan, int64_t begin, int64_t end) {
     for (int64_t chunk = 0; chunk < scan->chunks; chunk++)
         for (int64_t group = begin; group < end; group++)
             for (int i = 0; i < lane_blocks_of(scan, group); i++) {
                 lane_block block = lane_block_open(scan, group, i);
-                if (chunk == 0) lane_block_decay(&block);
+                if (chunk == 0) {
+                    lane_block_decay(&block);
+                    lane_carry_in(&block);
+                }
                 lane_forward_block(&block, chunk);
+                if (chunk == scan->chunks - 1) lane_carry_out(&block);
             }
 }
 
