@@ -1,17 +1,19 @@
 /* GFLOP/s of the matrix product at the shapes of a training step (D = 256, inner width 512, dt rank 16,
  * 16 states) and its share of the fused multiply-add peak measured in the same run, with and without
- * packed weights, beside oneDNN's sgemm, on one and two threads.
+ * packed weights, beside oneDNN's sgemm where it was found (else 0), on one and two threads.
  * Usage: bench_gemm [tokens...]     (default 64 512 4096) */
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "base/team.h"
 #include "ops/gemm.h"
 #include "ops/gemm_kernel.h"
-#include <dnnl.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#ifdef CM_BENCH_ONEDNN
+#include <dnnl.h>
+#include <omp.h>
+#endif
 
 static double seconds(void) {
     struct timespec now;
@@ -94,11 +96,6 @@ static void run_packed(const bench_case *x) {
                    x->c, x->n);
 }
 
-static void run_onednn(const bench_case *x) {
-    dnnl_sgemm(x->trans_a ? 'T' : 'N', x->trans_b ? 'T' : 'N', x->m, x->n, x->k, 1, x->a,
-               x->trans_a ? x->m : x->k, x->b, x->trans_b ? x->k : x->n, 0, x->c, x->n);
-}
-
 /* The best of the runs within 0.1 s, in GFLOP/s. */
 static double measure(const bench_case *x, void (*run)(const bench_case *)) {
     double flops = 2.0 * (double)x->m * (double)x->n * (double)x->k, best = 1e30;
@@ -112,6 +109,23 @@ static double measure(const bench_case *x, void (*run)(const bench_case *)) {
     }
     return flops / best / 1e9;
 }
+
+#ifdef CM_BENCH_ONEDNN
+static void run_onednn(const bench_case *x) {
+    dnnl_sgemm(x->trans_a ? 'T' : 'N', x->trans_b ? 'T' : 'N', x->m, x->n, x->k, 1, x->a,
+               x->trans_a ? x->m : x->k, x->b, x->trans_b ? x->k : x->n, 0, x->c, x->n);
+}
+
+static double measure_onednn(const bench_case *x) {
+    omp_set_num_threads(cm_team_size(x->team));
+    return measure(x, run_onednn);
+}
+#else
+static double measure_onednn(const bench_case *x) {
+    (void)x;
+    return 0;
+}
+#endif
 
 static float *random_floats(int64_t count, uint64_t key) {
     float *memory = cm_new_aligned((size_t)count, sizeof *memory);
@@ -130,9 +144,7 @@ static void report(bench_case x, double peak) {
     x.packed = random_floats((int64_t)cm_gemm_packed_floats(x.n, x.k), 4);
     cm_gemm_pack(x.trans_b, x.n, x.k, x.b, x.trans_b ? x.k : x.n, x.packed);
     double plain = measure(&x, run_plain), packed = measure(&x, run_packed);
-    omp_set_num_threads(cm_team_size(x.team));
-    double onednn = measure(&x, run_onednn);
-    omp_set_num_threads(1);
+    double onednn = measure_onednn(&x);
     printf("%s\t%d\t%lld\t%lld\t%lld\t%.1f\t%.2f\t%.1f\t%.2f\t%.1f\n", x.name, cm_team_size(x.team),
            (long long)x.m, (long long)x.n, (long long)x.k, plain, plain / peak, packed, packed / peak,
            onednn);

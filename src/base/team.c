@@ -6,7 +6,6 @@
 
 #include "base/alloc.h"
 #include <assert.h>
-#include <omp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -110,7 +109,6 @@ static void await_end(cm_team *team) {
 static void *work(void *argument) {
     const team_worker *worker = argument;
     cm_team *team = worker->team;
-    omp_set_num_threads(1);
     for (unsigned seen = 0;; seen++) {
         await_generation(team, seen);
         if (!team->body) return NULL;
@@ -149,7 +147,6 @@ static void start_workers(cm_team *team, int threads) {
 
 cm_team *cm_team_create(int threads) {
     assert(threads >= 1);
-    omp_set_num_threads(1);
     cm_team *team = cm_new_aligned(1, sizeof *team);
     if (!team) return NULL;
     memset(team, 0, sizeof *team);

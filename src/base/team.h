@@ -9,8 +9,7 @@
 typedef struct cm_team cm_team;
 
 /* threads >= 1 counts the caller. NULL when out of memory or no thread could be started. Workers spin
- * for a short while and then sleep. A library that brings its own threads (OpenMP inside oneDNN) is
- * held to one thread inside every member of the team, the caller included. */
+ * for a short while and then sleep. */
 cm_team *cm_team_create(int threads);
 void cm_team_destroy(cm_team *team);   /* NULL is allowed */
 int cm_team_size(const cm_team *team); /* 1 for NULL */
