@@ -8,11 +8,13 @@
 #include <stdint.h>
 
 /* Enum order as upstream; the writer sorts by it, highest first. */
-#define CM_DTYPE_LIST(X)                                                                              \
-    X(BOOL, 1)                                                                                        \
-    X(U8, 1)                                                                                          \
-    X(I8, 1) X(F8_E5M2, 1) X(F8_E4M3, 1) X(I16, 2) X(U16, 2) X(F16, 2) X(BF16, 2) X(I32, 4) X(U32, 4) \
-        X(F32, 4) X(F64, 8) X(I64, 8) X(U64, 8)
+#define CM_DTYPE_LIST(X) \
+    X(BOOL, 1)           \
+    X(U8, 1)             \
+    X(I8, 1)             \
+    X(F8_E5M2, 1)        \
+    X(F8_E4M3, 1)        \
+    X(I16, 2) X(U16, 2) X(F16, 2) X(BF16, 2) X(I32, 4) X(U32, 4) X(F32, 4) X(F64, 8) X(I64, 8) X(U64, 8)
 typedef enum cm_dtype {
 #define X(name, bytes) CM_DTYPE_##name,
     CM_DTYPE_LIST(X)

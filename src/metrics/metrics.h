@@ -8,11 +8,15 @@
 
 /* Binary: value is a probability; class 1 when value >= threshold. Every metric is finite: a ratio with a
  * zero denominator is 0, AUROC and AUPRC of one class are NaN. */
-#define CM_BINARY_METRICS(X)                                                                            \
-    X(accuracy, "accuracy")                                                                             \
-    X(sensitivity, "sensitivity")                                                                       \
-    X(specificity, "specificity") X(precision, "precision") X(f1, "F1") X(mcc, "MCC") X(auroc, "AUROC") \
-        X(auprc, "AUPRC") X(balanced_accuracy, "balanced accuracy") X(brier, "Brier") X(ece, "ECE")
+#define CM_BINARY_METRICS(X)      \
+    X(accuracy, "accuracy")       \
+    X(sensitivity, "sensitivity") \
+    X(specificity, "specificity") \
+    X(precision, "precision")     \
+    X(f1, "F1")                   \
+    X(mcc, "MCC")                 \
+    X(auroc, "AUROC")             \
+    X(auprc, "AUPRC") X(balanced_accuracy, "balanced accuracy") X(brier, "Brier") X(ece, "ECE")
 /* Regression: Pearson, Spearman, RMSE, MAE, coefficient of determination, concordance index (ties in the
  * label left out, ties in the value count half; 0.5 without two different labels). Correlations and R2 of a
  * constant are 0. */
