@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "fusion/side.h"
 #include "nn/mamba.h"
+#include <string.h>
 
 typedef struct crossmamba {
     cm_side sides[2];
@@ -63,13 +64,73 @@ static bool make_joint(cm_tape *tape, const cm_net_input *input, joint *j) {
     return true;
 }
 
-static cm_var *project(const cm_net *net, cm_tape *tape, cm_var *modality, const cm_net_input *input,
-                       int side) {
+/* p_s of rows of one side. */
+static cm_var *project(const cm_net *net, cm_tape *tape, cm_var *modality, cm_mat rows, int side) {
     static const int32_t row[2] = {0, 1};
     const crossmamba *c = net->state;
     cm_apply pick = {.ids = &row[side], .n_ids = 1};
-    cm_var *x = cm_side_apply(net, tape, &c->sides[side], cm_tape_input(tape, input->x[side]));
+    cm_var *x = cm_side_apply(net, tape, &c->sides[side], cm_tape_input(tape, rows));
     return cm_tape_binary(tape, &cm_op_add, x, cm_tape_apply(tape, &cm_op_embedding, &pick, 1, &modality));
+}
+
+static cm_var *join_whole(const cm_net *net, cm_tape *tape, cm_var *modality, const cm_net_input *input) {
+    cm_apply by_pair = {.segments = {input->segments[0], input->segments[1]}};
+    cm_var *sides[] = {project(net, tape, modality, input->x[0], 0),
+                       project(net, tape, modality, input->x[1], 1)};
+    return cm_tape_apply(tape, &cm_op_interleave, &by_pair, 2, sides);
+}
+
+/* Whether there is a segment for every pair, and they touch and cover the rows. */
+static bool covers(cm_segments segments, int64_t pairs, int64_t rows) {
+    int64_t end = 0;
+    if (segments.count != pairs) return false;
+    for (int64_t i = 0; i < segments.count; i++) {
+        if (segments.begin[i] != end || segments.end[i] < end) return false;
+        end = segments.end[i];
+    }
+    return end == rows;
+}
+
+/* Rows [first, first + projected.rows) of one side to their places in the joint sequence x. *pair: a pair
+ * that does not begin after them, moved on to that of the last row. */
+static void put_rows(cm_mat projected, int64_t first, cm_segments from, cm_segments to, int64_t *pair,
+                     cm_mat x) {
+    for (int64_t r = 0; r < projected.rows; r++) {
+        while (from.end[*pair] <= first + r) (*pair)++;
+        memcpy(cm_mat_row(x, to.begin[*pair] + first + r - from.begin[*pair]), cm_mat_row(projected, r),
+               (size_t)x.cols * sizeof(float));
+    }
+}
+
+/* Without recording: the same joint sequence from pieces of the sides, so that it is all that grows with the
+ * rows. */
+static cm_var *join_pieces(const cm_net *net, cm_tape *tape, cm_var *modality, const cm_net_input *input,
+                           const joint *j) {
+    enum { PIECE = 256 };
+    cm_var *x = cm_tape_blank(tape, input->x[0].rows + input->x[1].rows, net->options.dim);
+    cm_arena_mark mark = cm_tape_begin(tape);
+    for (int side = 0; side < 2; side++) {
+        cm_mat all = input->x[side];
+        for (int64_t first = 0, pair = 0; first < all.rows; first += PIECE) {
+            int64_t count = all.rows - first < PIECE ? all.rows - first : PIECE;
+            cm_var *p = project(net, tape, modality, cm_mat_rows(all, first, count), side);
+            if (!p) return NULL;
+            put_rows(p->value, first, input->segments[side], j->part[side], &pair, x->value);
+            cm_tape_release(tape, mark);
+        }
+    }
+    return x;
+}
+
+static cm_var *join(const cm_net *net, cm_tape *tape, const cm_net_input *input, const joint *j) {
+    const crossmamba *c = net->state;
+    cm_var *modality = cm_tape_param(tape, net->params, c->modality);
+    bool sound = true;
+    for (int side = 0; side < 2; side++)
+        sound = sound && covers(input->segments[side], input->pairs, input->x[side].rows);
+    if (cm_tape_records(tape) || !sound) /* the op says what is wrong */
+        return join_whole(net, tape, modality, input);
+    return join_pieces(net, tape, modality, input, j);
 }
 
 static cm_var *read_out(cm_tape *tape, cm_var *x, const joint *j) {
@@ -84,12 +145,9 @@ static cm_var *forward(const cm_net *net, cm_tape *tape, const cm_net_input *inp
     joint j;
     if (!make_joint(tape, input, &j)) return NULL;
     cm_arena_mark mark = cm_tape_begin(tape);
-    cm_var *modality = cm_tape_param(tape, net->params, c->modality);
-    cm_apply by_pair = {.segments = {input->segments[0], input->segments[1]}};
-    cm_var *sides[] = {project(net, tape, modality, input, 0), project(net, tape, modality, input, 1)};
-    cm_var *x = cm_tape_end(tape, mark, cm_tape_apply(tape, &cm_op_interleave, &by_pair, 2, sides));
+    cm_var *x = join(net, tape, input, &j);
     for (int64_t i = 0; i < c->n_layers; i++)
-        x = cm_bimamba_apply(tape, net->params, &c->layers[i], x, j.whole);
+        x = cm_tape_end(tape, mark, cm_bimamba_apply(tape, net->params, &c->layers[i], x, j.whole));
     return cm_head_apply(tape, net->params, &c->head, read_out(tape, x, &j), net->options.head_dropout);
 }
 

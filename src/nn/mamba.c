@@ -1,6 +1,5 @@
 /* The Mamba block and the bidirectional layer. */
 #include "nn/mamba.h"
-#include "base/alloc.h"
 #include "base/rng.h"
 #include <math.h>
 #include <string.h>
@@ -102,10 +101,6 @@ typedef struct stream {
     float *carry; /* [Di, n]: the state of the scan before the next piece */
 } stream;
 
-static cm_mat rows_of(cm_mat m, int64_t first, int64_t count) {
-    return (cm_mat){m.data + first * m.stride, count, m.cols, m.stride};
-}
-
 /* The parts of the segments in some rows, counted from the first of them. */
 typedef struct clipped {
     cm_segments segments;
@@ -152,50 +147,37 @@ static cm_var *run_piece(cm_tape *tape, const stream *s, int64_t first, int64_t 
     clipped wide, own;
     clip(s->segments, read, read + count + seen, &wide);
     clip(s->segments, first, first + count, &own);
-    cm_var *x = cm_tape_input(tape, rows_of(s->x, read, count + seen));
+    cm_var *x = cm_tape_input(tape, cm_mat_rows(s->x, read, count + seen));
     if (s->norm) x = cm_norm_apply(tape, s->params, s->norm, x);
     cm_var *xz = cm_linear_apply(tape, s->params, &m->in_proj, x, CM_ACT_NONE);
     cm_var *u = convolve(tape, s->params, m, xz, wide.segments, s->reverse);
     if (!u) return NULL;
     cm_mat z = cm_mat_columns(xz->value, m->inner, m->inner);
     cm_apply with = {.attr = {.reverse = s->reverse, .carry = s->carry}, .segments = {own.segments}};
-    cm_var *y = scan(tape, s->params, m, cm_tape_input(tape, rows_of(u->value, lead, count)),
-                     cm_tape_input(tape, rows_of(z, lead, count)), &with);
+    cm_var *y = scan(tape, s->params, m, cm_tape_input(tape, cm_mat_rows(u->value, lead, count)),
+                     cm_tape_input(tape, cm_mat_rows(z, lead, count)), &with);
     return cm_linear_apply(tape, s->params, &m->out_proj, y, CM_ACT_NONE);
 }
 
 /* Puts the result y of the rows from first on into out. */
 static bool put_piece(cm_tape *tape, const stream *s, int64_t first, cm_var *y) {
     if (!y) return false;
-    cm_mat out = rows_of(s->out, first, y->value.rows);
+    cm_mat out = cm_mat_rows(s->out, first, y->value.rows);
     if (s->add) {
         cm_var *both = cm_tape_binary(tape, &cm_op_add, cm_tape_input(tape, out), y);
-        y = cm_tape_binary(tape, &cm_op_add, cm_tape_input(tape, rows_of(s->x, first, out.rows)), both);
+        y = cm_tape_binary(tape, &cm_op_add, cm_tape_input(tape, cm_mat_rows(s->x, first, out.rows)), both);
     }
     for (int64_t r = 0; y && r < out.rows; r++)
         memcpy(cm_mat_row(out, r), cm_mat_row(y->value, r), (size_t)out.cols * sizeof(float));
     return y;
 }
 
-/* Not zeroed; NULL after a failure. */
-static float *take_floats(cm_tape *tape, int64_t rows, int64_t cols) {
-    size_t bytes;
-    if (!cm_size_mul((size_t)rows, (size_t)cols, &bytes) || !cm_size_mul(bytes, sizeof(float), &bytes))
-        bytes = SIZE_MAX;
-    return cm_tape_memory(tape, bytes);
-}
-
-/* Gives back the memory taken since mark; false after a failure. */
-static bool give_back(cm_tape *tape, cm_arena_mark mark) {
-    cm_var *nothing = cm_tape_input(tape, (cm_mat){0});
-    return cm_tape_end(tape, mark, nothing);
-}
-
 static bool run_stream(cm_tape *tape, stream *s) {
     int64_t rows = s->x.rows, count;
     cm_arena_mark start = cm_tape_begin(tape);
-    s->carry = take_floats(tape, s->mamba->inner, s->mamba->states);
-    if (!s->carry) return false;
+    cm_var *carry = cm_tape_blank(tape, s->mamba->inner, s->mamba->states);
+    if (!carry) return false;
+    s->carry = carry->value.data;
     cm_arena_mark mark = cm_tape_begin(tape);
     for (int64_t done = 0; done < rows; done += count) {
         int64_t before = rows_before(s, done);
@@ -204,20 +186,19 @@ static bool run_stream(cm_tape *tape, stream *s) {
         int64_t first = s->reverse ? rows - done - count : done;
         if (before == 0) memset(s->carry, 0, (size_t)(s->mamba->inner * s->mamba->states) * sizeof(float));
         if (!put_piece(tape, s, first, run_piece(tape, s, first, count, seen))) return false;
-        if (!give_back(tape, mark)) return false;
+        cm_tape_release(tape, mark);
     }
-    return give_back(tape, start);
-}
-
-static cm_mat take_result(cm_tape *tape, const cm_var *x) {
-    return cm_mat_of(take_floats(tape, x->value.rows, x->value.cols), x->value.rows, x->value.cols);
+    cm_tape_release(tape, start);
+    return true;
 }
 
 cm_var *cm_mamba_apply(cm_tape *tape, cm_params *params, const cm_mamba *mamba, cm_var *x,
                        cm_segments segments, bool reverse) {
     if (cm_tape_records(tape) || !x) return apply_whole(tape, params, mamba, x, segments, reverse);
-    stream s = {params, mamba, NULL, reverse, segments, x->value, take_result(tape, x), false, NULL};
-    return run_stream(tape, &s) ? cm_tape_input(tape, s.out) : NULL;
+    cm_var *out = cm_tape_blank(tape, x->value.rows, x->value.cols);
+    if (!out) return NULL;
+    stream s = {params, mamba, NULL, reverse, segments, x->value, out->value, false, NULL};
+    return run_stream(tape, &s) ? out : NULL;
 }
 
 cm_bimamba cm_bimamba_add(cm_params *params, const char *prefix, int64_t d, int64_t states, int64_t taps,
@@ -239,12 +220,13 @@ void cm_bimamba_init(cm_params *params, const cm_bimamba *layer, uint64_t seed) 
 
 static cm_var *stream_layer(cm_tape *tape, cm_params *params, const cm_bimamba *layer, cm_var *x,
                             cm_segments segments) {
-    cm_mat out = take_result(tape, x);
-    stream s = {params, &layer->forward, &layer->norm, false, segments, x->value, out, false, NULL};
+    cm_var *out = cm_tape_blank(tape, x->value.rows, x->value.cols);
+    if (!out) return NULL;
+    stream s = {params, &layer->forward, &layer->norm, false, segments, x->value, out->value, false, NULL};
     if (!run_stream(tape, &s)) return NULL;
     s.mamba = &layer->backward;
     s.reverse = s.add = true;
-    return run_stream(tape, &s) ? cm_tape_input(tape, out) : NULL;
+    return run_stream(tape, &s) ? out : NULL;
 }
 
 cm_var *cm_bimamba_apply(cm_tape *tape, cm_params *params, const cm_bimamba *layer, cm_var *x,

@@ -145,6 +145,11 @@ cm_var *cm_tape_input(cm_tape *tape, cm_mat value) {
     return v ? &v->face : NULL;
 }
 
+cm_var *cm_tape_blank(cm_tape *tape, int64_t rows, int64_t cols) {
+    float *data = take_matrix(tape, rows, cols);
+    return data ? cm_tape_input(tape, cm_mat_of(data, rows, cols)) : NULL;
+}
+
 cm_var *cm_tape_variable(cm_tape *tape, cm_mat value) {
     return new_leaf(tape, value);
 }
@@ -451,6 +456,10 @@ cm_var *cm_tape_noise(cm_tape *tape, cm_var *x, float sigma) {
 
 cm_arena_mark cm_tape_begin(cm_tape *tape) {
     return cm_arena_position(tape->arena);
+}
+
+void cm_tape_release(cm_tape *tape, cm_arena_mark mark) {
+    if (!tape->record && !failed(tape)) cm_arena_release(tape->arena, mark);
 }
 
 cm_var *cm_tape_end(cm_tape *tape, cm_arena_mark mark, cm_var *keep) {

@@ -39,6 +39,8 @@ void *cm_tape_memory(cm_tape *tape, size_t bytes);
 
 /* A constant; the memory stays the caller's and must outlive the pass. */
 cm_var *cm_tape_input(cm_tape *tape, cm_mat value);
+/* A constant [rows, cols] that the caller fills in; not zeroed, the memory is the tape's. */
+cm_var *cm_tape_blank(cm_tape *tape, int64_t rows, int64_t cols);
 /* As cm_tape_input with a gradient (for tests and input attributions). */
 cm_var *cm_tape_variable(cm_tape *tape, cm_mat value);
 /* A parameter; its gradient goes to cm_params_grad. */
@@ -78,5 +80,7 @@ cm_var *cm_tape_noise(cm_tape *tape, cm_var *x, float sigma);
  * where begin stood and frees the rest. While recording both do nothing. */
 cm_arena_mark cm_tape_begin(cm_tape *tape);
 cm_var *cm_tape_end(cm_tape *tape, cm_arena_mark mark, cm_var *keep);
+/* As cm_tape_end with nothing to keep. */
+void cm_tape_release(cm_tape *tape, cm_arena_mark mark);
 
 #endif

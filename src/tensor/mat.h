@@ -20,6 +20,10 @@ static inline cm_mat cm_mat_columns(cm_mat m, int64_t first, int64_t count) {
     return (cm_mat){m.data + first, m.rows, count, m.stride};
 }
 
+static inline cm_mat cm_mat_rows(cm_mat m, int64_t first, int64_t count) {
+    return (cm_mat){m.data + first * m.stride, count, m.cols, m.stride};
+}
+
 static inline float *cm_mat_row(cm_mat m, int64_t row) {
     return m.data + row * m.stride;
 }
