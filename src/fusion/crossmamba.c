@@ -106,7 +106,7 @@ static void put_rows(cm_mat projected, int64_t first, cm_segments from, cm_segme
  * rows. */
 static cm_var *join_pieces(const cm_net *net, cm_tape *tape, cm_var *modality, const cm_net_input *input,
                            const joint *j) {
-    enum { PIECE = 256 };
+    enum { PIECE = 512 };
     cm_var *x = cm_tape_blank(tape, input->x[0].rows + input->x[1].rows, net->options.dim);
     cm_arena_mark mark = cm_tape_begin(tape);
     for (int side = 0; side < 2; side++) {

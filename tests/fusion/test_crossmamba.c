@@ -14,8 +14,8 @@
 enum { WIDTH_A = 7, WIDTH_B = 4, PAIRS = 6 };
 
 /* Tokens of each side: pairs that end inside, at and beside the border of a piece, one with an empty side. */
-static const int64_t offsets[2][PAIRS + 1] = {{0, 255, 256, 257, 257, 600, 1000},
-                                              {0, 1, 256, 600, 610, 611, 700}};
+static const int64_t offsets[2][PAIRS + 1] = {{0, 511, 512, 513, 513, 800, 1100},
+                                              {0, 1, 512, 600, 610, 611, 700}};
 
 static cm_net *make_net(void) {
     cm_options options;

@@ -160,7 +160,7 @@ static void test_bidirectional(void **state) {
     }
 }
 
-/* ---- passes that do not record run in pieces of 256 rows ---- */
+/* ---- passes that do not record run in pieces of 512 rows ---- */
 
 enum { MOST_SEGMENTS = 7 };
 typedef struct piece_case {
@@ -175,11 +175,15 @@ static const piece_case piece_cases[] = {
     {1, {0, 255}},
     {1, {0, 256}},
     {1, {0, 257}},
+    {1, {0, 511}},
+    {1, {0, 512}},
+    {1, {0, 513}},
     {1, {0, 1000}},
-    {2, {0, 256, 512}},
-    {7, {0, 0, 100, 300, 300, 555, 1000, 1000}},
-    {6, {0, 253, 255, 256, 258, 770, 771}},
-    {7, {0, 1, 2, 258, 259, 509, 511, 512}},
+    {1, {0, 2000}},
+    {2, {0, 512, 1024}},
+    {7, {0, 0, 100, 500, 500, 1055, 2000, 2000}},
+    {6, {0, 509, 511, 512, 514, 1537, 1538}},
+    {7, {0, 1, 2, 514, 515, 1021, 1023, 1024}},
 };
 enum { PIECE_CASES = sizeof piece_cases / sizeof *piece_cases };
 
@@ -211,7 +215,7 @@ static void check_piece_case(cm_params *params, const cm_bimamba *layer, const p
 
 static void test_pieces_give_the_bits_of_the_whole(void **state) {
     (void)state;
-    enum { ROWS = 1000, STRIDE = 50 };
+    enum { ROWS = 2000, STRIDE = 50 };
     static const int64_t shapes[][3] = {{40, 16, 4}, {10, 5, 1}, {3, 2, 9}}; /* width, states, taps */
     float *data = malloc(sizeof(float[ROWS * STRIDE]));
     cm_team *two = cm_team_create(2);
