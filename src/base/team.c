@@ -16,8 +16,9 @@
 #include <immintrin.h>
 #endif
 
-/* About 0.05 to 0.1 ms: longer than the gaps between the loops of a training step. */
-enum { SPIN_PAUSES = 3000, SPIN_YIELDS = 30 };
+/* About 0.3 to 1 ms (a pause takes 13 to 50 ns): longer than the gaps between the loops of a training step,
+ * because waking a sleeper costs some 50 microseconds. */
+enum { SPIN_PAUSES = 20000, SPIN_YIELDS = 30 };
 
 typedef struct team_worker {
     cm_team *team;
