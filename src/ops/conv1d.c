@@ -148,26 +148,45 @@ CM_CLONES static void add_row(const float *x, int64_t d, float *restrict sum) {
     for (int64_t c = 0; c < d; c++) sum[c] += x[c];
 }
 
-/* The gradient of pre for whole blocks of rows, and their parts of the weight and bias gradients. */
-static void backward_blocks(void *context, int64_t begin, int64_t end, int member) {
+/* The gradient of pre. */
+static void pre_grad_rows(void *context, int64_t begin, int64_t end, int member) {
     const conv_job *job = context;
     const cm_op_call *call = job->call;
-    cm_mat x = call->in[X];
+    (void)member;
+    int64_t segment = segment_of(job->segments, begin);
+    for (int64_t t = begin; t < end; t++) {
+        float *grad = job->pre_grad + t * job->d;
+        pre_row(job, t, &segment, grad);
+        cm_activation_backward(call->attr->activation, grad, cm_mat_row(call->grad_out, t), grad, job->d);
+    }
+}
+
+/* Columns that one item of sum_parts adds up: the sums of a column do not depend on it. */
+enum { PART_COLS = 128 };
+
+static int64_t parts_of(const conv_job *job) {
+    return (job->d + PART_COLS - 1) / PART_COLS;
+}
+
+/* The parts of the weight and bias gradients of whole blocks of rows; item = block * parts + part. */
+static void sum_parts(void *context, int64_t begin, int64_t end, int member) {
+    const conv_job *job = context;
+    cm_mat x = job->call->in[X];
     int64_t d = job->d, taps = job->taps;
     (void)member;
-    for (int64_t block = begin; block < end; block++) {
+    for (int64_t item = begin; item < end; item++) {
+        int64_t block = item / parts_of(job), col = item % parts_of(job) * PART_COLS;
+        int64_t cols = d - col < PART_COLS ? d - col : PART_COLS;
         int64_t first = block * job->blocks.rows, last = first + job->blocks.rows;
-        float *sum = job->partial + block * (taps + 1) * d;
-        memset(sum, 0, (size_t)((taps + 1) * d) * sizeof *sum);
+        float *sum = job->partial + block * (taps + 1) * d + col;
+        for (int64_t k = 0; k <= taps; k++) memset(sum + k * d, 0, (size_t)cols * sizeof *sum);
         int64_t segment = segment_of(job->segments, first);
         for (int64_t t = first; t < last && t < x.rows; t++) {
-            float *grad = job->pre_grad + t * d;
+            const float *grad = job->pre_grad + t * d + col;
             int64_t inside = taps_inside(job, t, job->step, &segment);
-            pre_row(job, t, &segment, grad);
-            cm_activation_backward(call->attr->activation, grad, cm_mat_row(call->grad_out, t), grad, d);
             for (int64_t b = 0; b < inside; b++)
-                add_product(grad, cm_mat_row(x, t + b * job->step), d, sum + (taps - 1 - b) * d);
-            add_row(grad, d, sum + taps * d);
+                add_product(grad, cm_mat_row(x, t + b * job->step) + col, cols, sum + (taps - 1 - b) * d);
+            add_row(grad, cols, sum + taps * d);
         }
     }
 }
@@ -189,7 +208,8 @@ static void input_grad_rows(void *context, int64_t begin, int64_t end, int membe
 static void conv_backward(const cm_op_call *call) {
     conv_job job = conv_open(call);
     int64_t d = job.d, taps = job.taps;
-    cm_team_for(call->team, job.blocks.count, 1, backward_blocks, &job);
+    cm_team_for(call->team, call->in[X].rows, cm_op_row_grain(d), pre_grad_rows, &job);
+    cm_team_for(call->team, job.blocks.count * parts_of(&job), 1, sum_parts, &job);
     if (call->grad_in[X].data)
         cm_team_for(call->team, call->in[X].rows, cm_op_row_grain(d), input_grad_rows, &job);
     float *total = job.partial + job.blocks.count * (taps + 1) * d;

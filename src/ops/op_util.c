@@ -127,8 +127,11 @@ void cm_case_segments(cm_op_case *test, int which, int64_t rows, uint64_t key) {
     test->n_segments[which] = count;
 }
 
+/* Elements that are worth waking a spinning thread for: some microseconds of work. */
+enum { GRAIN = 4096 };
+
 int64_t cm_op_row_grain(int64_t cols) {
-    int64_t rows = 16384 / (cols > 0 ? cols : 1);
+    int64_t rows = GRAIN / (cols > 0 ? cols : 1);
     return rows > 0 ? rows : 1;
 }
 
