@@ -1,9 +1,12 @@
 # The two commands: `make demo` and `make check`. Everything here is a thin front of Meson and of tools/.
 BUILD ?= build
 PREFIX ?= /usr/local
-# Folder with the data sets of datasets/README.md; tests and recipes that need it say so by name.
-DATA ?= $(abspath $(firstword $(wildcard $(CROSSMAMBA_DATA) ../shared/data)))
-export CROSSMAMBA_DATA = $(DATA)
+# Folder with the data sets of datasets/README.md: given, in $CROSSMAMBA_DATA, or found beside the checkout. Tests
+# and recipes that need it say so by name.
+ifndef DATA
+DATA := $(abspath $(firstword $(CROSSMAMBA_DATA) $(dir $(wildcard ../data/rpi1460 ../*/data/rpi1460))))
+endif
+export CROSSMAMBA_DATA := $(DATA)
 
 .PHONY: deps build demo check install bench asan tsan coverage format format-check tidy models results clean help
 

@@ -195,7 +195,7 @@ CM_CLONES static void divide_row(float *out, int64_t w, float by) {
 
 static void forward_block(const attention_job *job, place at) {
     _Alignas(64) float tile[QUERIES * KEYS];
-    float m[QUERIES], l[QUERIES];
+    float m[QUERIES] = {0}, l[QUERIES] = {0};
     const cm_op_call *call = job->call;
     int64_t length = segment_rows(job, at.segment), begin = at.block * QUERIES;
     int64_t rows = least(QUERIES, length - begin);

@@ -64,7 +64,7 @@ typedef struct conv_job {
 
 static conv_job conv_open(const cm_op_call *call) {
     cm_mat x = call->in[X], weight = call->in[WEIGHT];
-    conv_layout layout;
+    conv_layout layout = {0};
     conv_layout_of(x.rows, x.cols, weight.cols, &layout, NULL);
     conv_job job = {.call = call,
                     .segments = &call->segments[0],

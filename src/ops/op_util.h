@@ -44,7 +44,7 @@ void cm_case_segments(cm_op_case *test, int which, int64_t rows, uint64_t key);
 
 /* ---- loops ---- */
 
-/* Rows per chunk for cm_team_for so that a chunk holds about 16,384 elements. */
+/* Rows per chunk for cm_team_for so that a chunk holds about 4,096 elements. */
 int64_t cm_op_row_grain(int64_t cols);
 
 /* to[n] = from[n], or to += from. */

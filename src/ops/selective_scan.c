@@ -96,7 +96,7 @@ static void mark_starts(const cm_op_call *call, int64_t rows, uint64_t *starts) 
 
 static cm_scan scan_open(const cm_op_call *call) {
     int64_t rows = call->in[U].rows, d = call->in[U].cols, n = call->in[A].cols;
-    scan_layout layout;
+    scan_layout layout = {0};
     scan_layout_of(call, &layout, NULL);
     uint64_t *starts = (uint64_t *)(void *)call->scratch;
     mark_starts(call, rows, starts);
@@ -255,7 +255,8 @@ static void recompute_chunk(const cm_scan *scan, int64_t chunk, const plain_chan
     const cm_op_call *call = scan->call;
     cm_scan_rows rows = cm_scan_chunk_rows(scan, chunk);
     int64_t c = channel->c, n = scan->n;
-    const float *state = chunk > 0 ? plain_saved(scan, chunk, channel) : NULL;
+    /* the first chunk begins with a start: what stands here is not read */
+    const float *state = chunk > 0 ? plain_saved(scan, chunk, channel) : work->after[0];
     for (int64_t t = 0; t < rows.count; t++) {
         int64_t row = rows.first + t * rows.step;
         if (scan->starts[chunk] >> t & 1)
