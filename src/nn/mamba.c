@@ -86,7 +86,7 @@ static cm_var *apply_whole(cm_tape *tape, cm_params *params, const cm_mamba *m, 
 /* ---- without recording: piece by piece, so that what lies between the ops of a piece stays in the caches
  * and memory does not grow with the rows ---- */
 
-enum { PIECE = 512 }; /* rows */
+enum { PIECE = 1024 }; /* rows */
 
 /* One block, with the norm and the residual of its layer or without, over rows in pieces. */
 typedef struct stream {

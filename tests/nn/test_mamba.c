@@ -160,7 +160,7 @@ static void test_bidirectional(void **state) {
     }
 }
 
-/* ---- passes that do not record run in pieces of 512 rows ---- */
+/* ---- passes that do not record run in pieces of 1,024 rows ---- */
 
 enum { MOST_SEGMENTS = 7 };
 typedef struct piece_case {
@@ -175,15 +175,15 @@ static const piece_case piece_cases[] = {
     {1, {0, 255}},
     {1, {0, 256}},
     {1, {0, 257}},
-    {1, {0, 511}},
-    {1, {0, 512}},
-    {1, {0, 513}},
-    {1, {0, 1000}},
+    {1, {0, 1023}},
+    {1, {0, 1024}},
+    {1, {0, 1025}},
     {1, {0, 2000}},
-    {2, {0, 512, 1024}},
-    {7, {0, 0, 100, 500, 500, 1055, 2000, 2000}},
-    {6, {0, 509, 511, 512, 514, 1537, 1538}},
-    {7, {0, 1, 2, 514, 515, 1021, 1023, 1024}},
+    {1, {0, 4000}},
+    {2, {0, 1024, 2048}},
+    {7, {0, 0, 100, 1000, 1000, 2055, 4000, 4000}},
+    {6, {0, 1021, 1023, 1024, 1026, 3073, 3074}},
+    {7, {0, 1, 2, 1026, 1027, 2045, 2047, 2048}},
 };
 enum { PIECE_CASES = sizeof piece_cases / sizeof *piece_cases };
 
@@ -215,7 +215,7 @@ static void check_piece_case(cm_params *params, const cm_bimamba *layer, const p
 
 static void test_pieces_give_the_bits_of_the_whole(void **state) {
     (void)state;
-    enum { ROWS = 2000, STRIDE = 50 };
+    enum { ROWS = 4000, STRIDE = 50 };
     static const int64_t shapes[][3] = {{40, 16, 4}, {10, 5, 1}, {3, 2, 9}}; /* width, states, taps */
     float *data = malloc(sizeof(float[ROWS * STRIDE]));
     cm_team *two = cm_team_create(2);
