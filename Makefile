@@ -32,6 +32,8 @@ build: deps
 
 ## make install       install program, library, headers and models under PREFIX [/usr/local]
 install: build
+	@meson configure $(BUILD) --prefix=$(PREFIX)
+	@ninja -C $(BUILD)
 	@meson install -C $(BUILD) --no-rebuild
 
 ## make bench         speed against PyTorch (needs Python with torch: bench/README.md)
