@@ -1,5 +1,6 @@
 /* Parsing command lines and printing their help. */
 #include "cli/args.h"
+#include "cli/common.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,11 +8,9 @@
 #include <string.h>
 
 static cm_status usage(cm_error *error, const char *name, const char *expected, const char *found) {
-    *error = (cm_error){.status = CM_USAGE};
-    snprintf(error->place, sizeof error->place, "option --%s", name);
-    snprintf(error->expected, sizeof error->expected, "%s", expected);
-    snprintf(error->found, sizeof error->found, "%s", found);
-    return CM_USAGE;
+    char place[sizeof error->place];
+    snprintf(place, sizeof place, "option --%s", name);
+    return cm_cli_fail(error, CM_USAGE, NULL, place, expected, found);
 }
 
 static int find_row(const cm_arg_row *rows, const char *name, size_t length) {
@@ -46,10 +45,9 @@ static cm_status store_word(cm_args *args, const char *word, cm_error *error) {
         args->words[args->n_words++] = word;
         return CM_OK;
     }
-    *error = (cm_error){.status = CM_USAGE};
-    snprintf(error->found, sizeof error->found, "'%s'", word);
-    snprintf(error->expected, sizeof error->expected, "an option (--name value)");
-    return CM_USAGE;
+    char found[sizeof error->found];
+    snprintf(found, sizeof found, "'%s'", word);
+    return cm_cli_fail(error, CM_USAGE, NULL, NULL, "an option (--name value)", found);
 }
 
 /* Takes the option at argv[*at] and its value; *at moves past them. */

@@ -5,6 +5,7 @@
 #include "base/sha256.h"
 #include "io/safetensors.h"
 #include "metrics/baseline.h"
+#include "nn/option_text.h"
 #include "train/fit.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,20 +18,16 @@
 static cm_status unit_path(const cm_eval_plan *plan, const cm_eval_unit *unit, cm_buf *path,
                            cm_error *error) {
     cm_buf text = CM_BUF_EMPTY;
-    char value[64], hex[65];
-    int count;
-    const cm_option_row *rows = cm_option_rows(&count);
+    char hex[65];
     cm_buf_printf(&text, "%s %s %s %d\n", CM_LIBRARY_VERSION, plan->dataset->hash, unit->model, unit->repeat);
-    for (int i = 0; i < count; i++)
-        cm_buf_printf(&text, "%s=%s\n", rows[i].name,
-                      cm_options_get(&plan->request->options, rows[i].name, value, sizeof value));
+    cm_options_append(&plan->request->options, &text);
     cm_buf_append(&text, unit->train, (size_t)plan->dataset->n_pairs * sizeof *unit->train);
     cm_buf_append(&text, plan->label, (size_t)plan->dataset->n_pairs * sizeof *plan->label);
     bool done = !text.failed && cm_sha256_of(text.data, text.len, hex) &&
                 cm_buf_printf(path, "%s/%s-%d-%d-%.16s.safetensors", plan->request->checkpoint_folder,
                               unit->model, unit->repeat + 1, unit->fold + 1, hex);
     cm_buf_clear(&text);
-    return done ? CM_OK : cm_fail_memory(error, text.len);
+    return done ? CM_OK : cm_fail_memory(error, 0);
 }
 
 static cm_status write_unit(const char *path, const cm_eval_unit *unit, cm_error *error) {

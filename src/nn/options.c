@@ -1,5 +1,6 @@
 /* The table of options: defaults, reading from text, writing as text. */
 #include "base/fail.h"
+#include "nn/option_text.h"
 #include <crossmamba/options.h>
 #include <errno.h>
 #include <locale.h>
@@ -187,4 +188,11 @@ const char *cm_options_get(const cm_options *options, const char *name, char *te
         break;
     }
     return text;
+}
+
+void cm_options_append(const cm_options *options, cm_buf *text) {
+    char value[TEXT_SIZE];
+    for (int i = 0; i < ROW_COUNT; i++)
+        cm_buf_printf(text, "%s=%s\n", rows[i].name,
+                      cm_options_get(options, rows[i].name, value, sizeof value));
 }

@@ -7,6 +7,7 @@
 #include "base/sha256.h"
 #include "data/split.h"
 #include "metrics/metrics.h"
+#include "nn/option_text.h"
 #include "train/adamw.h"
 #include "train/checkpoint.h"
 #include "train/schedule.h"
@@ -28,10 +29,11 @@ typedef struct fit {
     const cm_op *loss;
     int64_t *train, *valid, *order; /* pair numbers; order: positions in train */
     int64_t n_train, n_valid;
-    float *target;                     /* by pair: what the network's output is compared with */
-    float class_weight[2];             /* by label, binary */
-    int64_t *batch_index;              /* [max(batch, n_valid)] */
-    float *batch_label, *batch_weight; /* the same */
+    float *target;                                   /* by pair: what the network's output is compared with */
+    float class_weight[2];                           /* by label, binary */
+    int64_t *batch_index;                            /* [max(batch, n_valid)] */
+    float *batch_label, *batch_weight;               /* the same */
+    double *valid_label, *valid_score, *valid_value; /* [n_valid]: label, raw score, calibrated value */
     cm_tape *tape, *valid_tape;
     cm_gather *gather;
     cm_adamw *adamw;
@@ -49,6 +51,9 @@ static void fit_clear(fit *f) {
     cm_free(f->batch_index);
     cm_free(f->batch_label);
     cm_free(f->batch_weight);
+    cm_free(f->valid_label);
+    cm_free(f->valid_score);
+    cm_free(f->valid_value);
     cm_free(f->state.best);
     cm_adamw_destroy(f->adamw);
     cm_gather_destroy(f->gather);
@@ -146,8 +151,13 @@ static cm_status make_targets(fit *f, cm_error *error) {
     f->batch_index = cm_new((size_t)room, sizeof *f->batch_index);
     f->batch_label = cm_new((size_t)room, sizeof *f->batch_label);
     f->batch_weight = cm_new((size_t)room, sizeof *f->batch_weight);
-    if (!f->target || !f->batch_index || !f->batch_label || !f->batch_weight)
+    f->valid_label = cm_new((size_t)f->n_valid, sizeof *f->valid_label);
+    f->valid_score = cm_new((size_t)f->n_valid, sizeof *f->valid_score);
+    f->valid_value = cm_new((size_t)f->n_valid, sizeof *f->valid_value);
+    if (!f->target || !f->batch_index || !f->batch_label || !f->batch_weight || !f->valid_label ||
+        !f->valid_score || !f->valid_value)
         return cm_fail_memory(error, (size_t)n * sizeof *f->target);
+    for (int64_t i = 0; i < f->n_valid; i++) f->valid_label[i] = (double)raw_label(f, f->valid[i]);
     for (int64_t i = 0; i < f->request->n; i++) {
         int64_t pair = f->request->index[i];
         f->target[pair] = (float)(((double)raw_label(f, pair) - f->model->label_mean) / f->model->label_sd);
@@ -167,13 +177,8 @@ static void note_longest(fit *f) {
 /* Names data, labels, division and options, so that a checkpoint is never continued with others. */
 static cm_status make_key(fit *f, cm_error *error) {
     cm_buf text = CM_BUF_EMPTY;
-    int count;
-    const cm_option_row *rows = cm_option_rows(&count);
-    char value[64];
     cm_buf_printf(&text, "%s\n%s\n%s\n", CM_LIBRARY_VERSION, f->model->task->name, f->request->dataset->hash);
-    for (int i = 0; i < count; i++)
-        cm_buf_printf(&text, "%s=%s\n", rows[i].name,
-                      cm_options_get(&f->model->options, rows[i].name, value, sizeof value));
+    cm_options_append(&f->model->options, &text);
     for (int64_t i = 0; i < f->request->n; i++) {
         float label = raw_label(f, f->request->index[i]);
         cm_buf_append(&text, &f->request->index[i], sizeof *f->request->index);
@@ -181,7 +186,7 @@ static cm_status make_key(fit *f, cm_error *error) {
     }
     bool done = !text.failed && cm_sha256_of(text.data, text.len, f->key);
     cm_buf_clear(&text);
-    return done ? CM_OK : cm_fail_memory(error, text.len);
+    return done ? CM_OK : cm_fail_memory(error, 0);
 }
 
 static cm_status make_engine(fit *f, cm_error *error) {
@@ -258,12 +263,18 @@ static cm_status train_step(fit *f, cm_error *error) {
 
 /* ---- the end of an epoch ---- */
 
-/* The loss of the inner validation fold, from its scores on the scale of the labels. */
-static cm_status validation_loss(fit *f, const double *score, double *loss, cm_error *error) {
+/* Runs the network over the inner validation fold. */
+static cm_status score_validation(fit *f, cm_error *error) {
+    return cm_model_scores(f->model, f->request->features, f->request->dataset, f->valid, f->n_valid, 0,
+                           f->team, f->valid_score, error);
+}
+
+/* The loss of the scored inner validation fold, on the scale of the network. */
+static cm_status validation_loss(fit *f, double *loss, cm_error *error) {
     float *raw = cm_new((size_t)f->n_valid, sizeof *raw);
     if (!raw) return cm_fail_memory(error, (size_t)f->n_valid * sizeof *raw);
     for (int64_t i = 0; i < f->n_valid; i++)
-        raw[i] = (float)((score[i] - f->model->label_mean) / f->model->label_sd);
+        raw[i] = (float)((f->valid_score[i] - f->model->label_mean) / f->model->label_sd);
     cm_tape_reset(f->valid_tape, 0, false);
     cm_var *scores = cm_tape_input(f->valid_tape, cm_mat_of(raw, f->n_valid, 1));
     const cm_var *out = batch_loss(f, f->valid_tape, scores, f->valid, f->n_valid);
@@ -273,21 +284,16 @@ static cm_status validation_loss(fit *f, const double *score, double *loss, cm_e
     return status;
 }
 
-static void copy_labels(const fit *f, double *label) {
-    for (int64_t i = 0; i < f->n_valid; i++) label[i] = (double)raw_label(f, f->valid[i]);
+static void calibrate_values(fit *f) {
+    for (int64_t i = 0; i < f->n_valid; i++) f->valid_value[i] = cm_model_value(f->model, f->valid_score[i]);
 }
 
-/* All metrics of the inner validation fold; the caller reads the one it wants. */
-static cm_status validation_metrics(const fit *f, const double *score, const double *label, double *out,
-                                    cm_error *error) {
-    double *value = cm_new((size_t)f->n_valid, sizeof *value);
-    if (!value) return cm_fail_memory(error, (size_t)f->n_valid * sizeof *value);
-    for (int64_t i = 0; i < f->n_valid; i++) value[i] = cm_model_value(f->model, score[i]);
-    cm_status status = f->model->task->affinity
-                           ? cm_metrics_affinity(value, label, f->n_valid, out, error)
-                           : cm_metrics_binary(value, label, f->n_valid, f->model->threshold, out, error);
-    cm_free(value);
-    return status;
+/* All metrics of the calibrated values of the inner validation fold. */
+static cm_status validation_metrics(const fit *f, double *out, cm_error *error) {
+    return f->model->task->affinity
+               ? cm_metrics_affinity(f->valid_value, f->valid_label, f->n_valid, out, error)
+               : cm_metrics_binary(f->valid_value, f->valid_label, f->n_valid, f->model->threshold, out,
+                                   error);
 }
 
 static void report_epoch(const fit *f, double loss, double valid_loss, double metric) {
@@ -312,14 +318,13 @@ static void judge_epoch(fit *f, double valid_loss) {
     f->state.stopped_early = epoch - f->state.best_epoch >= f->options->patience;
 }
 
-static cm_status end_epoch(fit *f, double *score, double *label, cm_error *error) {
+static cm_status end_epoch(fit *f, cm_error *error) {
     double valid_loss = 0, metrics[CM_METRICS_MAX] = {0};
     if (f->n_valid > 0) {
-        CM_TRY(cm_model_scores(f->model, f->request->features, f->request->dataset, f->valid, f->n_valid, 0,
-                               f->team, score, error));
-        CM_TRY(validation_loss(f, score, &valid_loss, error));
-        copy_labels(f, label);
-        CM_TRY(validation_metrics(f, score, label, metrics, error));
+        CM_TRY(score_validation(f, error));
+        CM_TRY(validation_loss(f, &valid_loss, error));
+        calibrate_values(f);
+        CM_TRY(validation_metrics(f, metrics, error));
     }
     judge_epoch(f, valid_loss);
     report_epoch(f, f->state.loss_sum / (double)f->steps_per_epoch, valid_loss,
@@ -359,14 +364,14 @@ static void order_epoch(fit *f) {
     cm_rng_shuffle(cm_rng_key((uint64_t)f->options->seed, KEY_ORDER, epoch), f->order, f->n_train);
 }
 
-static cm_status run_steps(fit *f, double *score, double *label, cm_error *error) {
+static cm_status run_steps(fit *f, cm_error *error) {
     int64_t total = f->steps_per_epoch * f->options->epochs;
     clock_gettime(CLOCK_MONOTONIC, &f->last_checkpoint);
     order_epoch(f);
     while (f->state.step < total && !f->state.stopped_early) {
         CM_TRY(train_step(f, error));
         if (f->state.step % f->steps_per_epoch == 0) {
-            CM_TRY(end_epoch(f, score, label, error));
+            CM_TRY(end_epoch(f, error));
             order_epoch(f);
         }
         if (cm_stopped(f->runtime)) return stop_here(f, error);
@@ -375,30 +380,21 @@ static cm_status run_steps(fit *f, double *score, double *label, cm_error *error
     return CM_OK;
 }
 
-/* Calibration and threshold from the inner validation fold, then the facts of the card. */
-static cm_status finish(fit *f, double *score, double *label, cm_error *error) {
+/* Calibration and threshold from the inner validation fold, and its metrics with them. */
+static cm_status choose_calibration(fit *f, double *metrics, cm_error *error) {
     cm_model *m = f->model;
-    memcpy(cm_params_values(m->net->params), f->state.best,
-           (size_t)cm_params_size(m->net->params) * sizeof(float));
-    double metrics[CM_METRICS_MAX] = {0};
+    CM_TRY(score_validation(f, error));
+    m->calibration = cm_calibrate(m->task->affinity, f->valid_score, f->valid_label, f->n_valid);
+    calibrate_values(f);
+    if (!m->task->affinity)
+        CM_TRY(cm_metrics_best_threshold(f->valid_value, f->valid_label, f->n_valid, &m->threshold, error));
+    return validation_metrics(f, metrics, error);
+}
+
+/* What the card says of the training and of the inner validation fold. */
+static cm_status note_facts(const fit *f, const double *metrics, cm_error *error) {
+    cm_model *m = f->model;
     bool affinity = m->task->affinity;
-    if (f->n_valid > 0) {
-        CM_TRY(cm_model_scores(m, f->request->features, f->request->dataset, f->valid, f->n_valid, 0, f->team,
-                               score, error));
-        copy_labels(f, label);
-        m->calibration = cm_calibrate(affinity, score, label, f->n_valid);
-        if (!affinity) {
-            for (int64_t i = 0; i < f->n_valid; i++) score[i] = cm_model_value(m, score[i]);
-            CM_TRY(cm_metrics_best_threshold(score, label, f->n_valid, &m->threshold, error));
-            CM_TRY(cm_model_scores(m, f->request->features, f->request->dataset, f->valid, f->n_valid, 0,
-                                   f->team, score, error));
-        }
-        CM_TRY(validation_metrics(f, score, label, metrics, error));
-    }
-    cm_log(f->runtime, CM_LOG_INFO,
-           "%lld training and %lld inner validation pairs, best epoch %lld of %lld, validation loss %.4f",
-           (long long)f->n_train, (long long)f->n_valid, (long long)f->state.best_epoch,
-           (long long)(f->state.step / f->steps_per_epoch), f->state.best_loss);
     json_t *values = json_object();
     for (int i = 0; i < cm_metrics_count(affinity) && f->n_valid > 0; i++)
         if (isfinite(metrics[i]))
@@ -417,6 +413,19 @@ static cm_status finish(fit *f, double *score, double *label, cm_error *error) {
     return CM_OK;
 }
 
+/* The best epoch's weights, what is chosen for them, and the facts of the card. */
+static cm_status finish(fit *f, cm_error *error) {
+    const cm_params *params = f->model->net->params;
+    double metrics[CM_METRICS_MAX] = {0};
+    memcpy(cm_params_values(params), f->state.best, (size_t)cm_params_size(params) * sizeof(float));
+    if (f->n_valid > 0) CM_TRY(choose_calibration(f, metrics, error));
+    cm_log(f->runtime, CM_LOG_INFO,
+           "%lld training and %lld inner validation pairs, best epoch %lld of %lld, validation loss %.4f",
+           (long long)f->n_train, (long long)f->n_valid, (long long)f->state.best_epoch,
+           (long long)(f->state.step / f->steps_per_epoch), f->state.best_loss);
+    return note_facts(f, metrics, error);
+}
+
 static cm_status fit_run(fit *f, cm_error *error) {
     CM_TRY(fit_setup(f, error));
     if (f->request->resume && f->request->checkpoint_path) {
@@ -427,12 +436,8 @@ static cm_status fit_run(fit *f, cm_error *error) {
                found ? "resuming after step %lld" : "no checkpoint yet: starting at step %lld",
                (long long)f->state.step);
     }
-    double *score = cm_new((size_t)f->n_valid * 2, sizeof *score);
-    if (!score) return cm_fail_memory(error, (size_t)f->n_valid * 2 * sizeof *score);
-    cm_status status = run_steps(f, score, score + f->n_valid, error);
-    if (status == CM_OK) status = finish(f, score, score + f->n_valid, error);
-    cm_free(score);
-    return status;
+    CM_TRY(run_steps(f, error));
+    return finish(f, error);
 }
 
 cm_status cm_fit(cm_model **model, const cm_fit_request *request, cm_team *team, const cm_runtime *runtime,
