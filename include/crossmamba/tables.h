@@ -33,6 +33,10 @@ typedef struct cm_table_row {
 CM_API int cm_encoder_row(int i, cm_table_row *row);
 CM_API int cm_fusion_row(int i, cm_table_row *row);
 
+/* Arithmetic of a pretrained encoder. CM_AUTO: the fastest on this machine whose cosine similarity to f32 stays at
+ * or above 0.9999 in every token of a built-in probe set. */
+typedef enum cm_precision { CM_F32, CM_BF16, CM_INT8, CM_AUTO } cm_precision;
+
 #ifdef __cplusplus
 }
 #endif

@@ -25,6 +25,23 @@ cm_status cm_chem_canonical(const char *smiles, char *out, size_t size, const ch
  * cm_chem_canonical. */
 cm_status cm_chem_morgan(const char *smiles, int64_t width, float *out, cm_error *error);
 
+/* The molecular graph as the pretrain-gnns family sees it. Heavy atoms in RDKit's order; each bond stands
+ * twice, once a direction, in RDKit's order. */
+typedef struct cm_chem_graph {
+    int64_t n_atoms, n_edges;
+    int32_t *number; /* [n_atoms] atomic number, 1 .. 118 */
+    int32_t
+        *chirality; /* [n_atoms] RDKit ChiralType: 0 unspecified, 1 clockwise, 2 counter-clockwise, 3 other */
+    int32_t *from, *to; /* [n_edges] */
+    int32_t *bond;      /* [n_edges] 0 single, 1 double, 2 triple, 3 aromatic */
+    int32_t *direction; /* [n_edges] 0 none, 1 end up-right, 2 end down-right; other RDKit directions are 0 */
+} cm_chem_graph;
+
+/* smiles as for cm_chem_canonical. The arrays are one block, freed by cm_chem_graph_clear. CM_DATA on a bond
+ * of another order. */
+cm_status cm_chem_graph_make(cm_chem_graph *graph, const char *smiles, cm_error *error);
+void cm_chem_graph_clear(cm_chem_graph *graph);
+
 #ifdef __cplusplus
 }
 #endif
