@@ -13,6 +13,7 @@
 #include "base/fail.h"
 #include "base/team.h"
 #include "ops/op.h"
+#include <crossmamba/tables.h>
 
 typedef struct cm_packed cm_packed;
 
