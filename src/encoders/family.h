@@ -30,6 +30,7 @@ typedef struct cm_golden {
 } cm_golden;
 
 typedef struct cm_family {
+    const char *name;    /* "esm2": its row in encoders.def, first word of identities (pretrained.h) */
     const char *title;   /* "ESM-2 (Lin et al. 2023)" */
     const char *licence; /* of the published weights; "unknown" is an answer */
     const char *pooling; /* what the source calls a molecule's vector, for example "mean over residues" */
@@ -54,13 +55,18 @@ typedef struct cm_engine {
     int (*layers)(const void *state);       /* hidden_states has layers + 1 entries, 0 the embedding */
     int64_t (*longest)(const void *state);  /* most tokens, specials included; 0: no limit of its own */
     size_t (*row_bytes)(const void *state); /* temporary memory of a pass for each of its rows */
-    /* Tokens of a molecule (specials included) with what was met. Thread-safe. */
+    /* Tokens of a molecule (specials included) with what was met (report may be NULL); -1 when text cannot be
+     * read, run then says why. Thread-safe. */
     int64_t (*tokens)(const void *state, const char *text, int64_t length, cm_token_report *report);
     /* One pass over a ragged batch: hidden state `layer` of every token of text i to out[i], rows of width
      * floats, specials included. The same bits for any batch and team. */
     cm_status (*run)(void *state, cm_team *team, int layer, int64_t n, const char *const *texts,
                      const int64_t *lengths, float *const *out, cm_error *error);
-    /* run for ids instead of texts, one molecule (golden vectors); NULL where there are no ids. */
+    /* The ids of text as cm_tokenizer_encode gives them, for windows of long inputs; NULL where there are no
+     * ids. Thread-safe. */
+    int64_t (*ids)(const void *state, const char *text, int64_t length, int32_t *ids, int64_t room);
+    /* run for ids instead of texts, one molecule with its specials (golden vectors, windows); NULL where
+     * there are no ids. */
     cm_status (*run_ids)(void *state, cm_team *team, int layer, const int32_t *ids, int64_t n, float *out,
                          cm_error *error);
 } cm_engine;

@@ -30,12 +30,16 @@ void cm_pretrained_close(cm_pretrained *pretrained); /* NULL is allowed */
 /* The identity of its output, the key of the store: "esm2 sha256:<hex> layer 6 f32 windows". */
 const char *cm_pretrained_id(const cm_pretrained *pretrained);
 int64_t cm_pretrained_width(const cm_pretrained *pretrained);
+int cm_pretrained_layers(const cm_pretrained *pretrained);         /* of the checkpoint; layer <= layers */
+int cm_pretrained_layer(const cm_pretrained *pretrained);          /* the hidden state that is read */
+const char *cm_pretrained_sha256(const cm_pretrained *pretrained); /* of the weights, hex */
 const cm_family *cm_pretrained_family(const cm_pretrained *pretrained);
 cm_precision cm_pretrained_precision(const cm_pretrained *pretrained); /* never CM_AUTO */
 
 /* Token rows of a molecule without its special tokens (residues, SMILES tokens, atoms), as pooled families
  * that count specials keep them: first and last row are then the specials. At least 1: an empty molecule is
- * one row of zeros. Chains of a sequence ('|') are run one by one and their rows joined. */
+ * one row of zeros. Chains of a sequence ('|') are run one by one and their rows joined. 1 for a text that
+ * cannot be read, which encode refuses. */
 int64_t cm_pretrained_rows(const cm_pretrained *pretrained, const char *text, int64_t length);
 
 typedef struct cm_pretrained_item {
@@ -52,5 +56,18 @@ typedef struct cm_pretrained_item {
  * progress, stops with CM_INTERRUPTED; what is in the store then stays. */
 cm_status cm_pretrained_encode(cm_pretrained *pretrained, cm_pretrained_item *items, int64_t n,
                                const cm_runtime *runtime, cm_error *error);
+
+/* Agreement of another precision with f32 on the built-in probe set of the family's molecules. */
+typedef struct cm_precision_report {
+    double least, mean; /* cosine similarity over all tokens */
+    int64_t tokens;
+} cm_precision_report;
+
+/* The least cosine at which CM_AUTO takes a precision. */
+#define CM_PRECISION_LEAST 0.9999
+
+/* exact and other: the same checkpoint and layer, exact in f32. Neither reads nor writes a store. */
+cm_status cm_pretrained_compare(cm_pretrained *exact, cm_pretrained *other, cm_precision_report *report,
+                                cm_error *error);
 
 #endif
