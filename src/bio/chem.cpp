@@ -1,6 +1,7 @@
-/* The C face of RDKit: canonical SMILES and Morgan fingerprints. No exception leaves this file, and RDKit
- * does not print (its logs stay unopened). */
+/* The C face of RDKit: canonical SMILES, Morgan fingerprints and molecular graphs. No exception leaves this
+ * file, and RDKit does not print (its logs stay unopened). */
 extern "C" {
+#include "base/alloc.h"
 #include "base/fail.h"
 }
 #include "bio/chem.h"
@@ -80,14 +81,21 @@ cm_status unreadable(const char *smiles, const source &from) {
                   cm_format("'%.60s%s'", smiles, std::strlen(smiles) > 60 ? "..." : "").text);
 }
 
-cm_status canonical(const char *smiles, char *out, size_t size, const source &from) {
+/* The sanitised molecule of a SMILES that keeps all limits. */
+cm_status read_molecule(const char *smiles, molecule &checked, const source &from) {
     CM_TRY(check_text(smiles, from));
     molecule graph = parse(smiles, false);
     if (!graph) return unreadable(smiles, from);
     CM_TRY(check_graph(*graph, from));
-    molecule checked = parse(smiles, true);
+    checked = parse(smiles, true);
     if (!checked) return unreadable(smiles, from);
     if (checked->getNumAtoms() == 0) return refuse(from, "a molecule", "no atom");
+    return CM_OK;
+}
+
+cm_status canonical(const char *smiles, char *out, size_t size, const source &from) {
+    molecule checked;
+    CM_TRY(read_molecule(smiles, checked, from));
     if (out == nullptr) return CM_OK;
     std::string text = RDKit::MolToSmiles(*checked);
     if (text.size() >= size)
@@ -105,6 +113,71 @@ cm_status morgan(const char *smiles, int64_t width, float *out, const source &fr
     std::memset(out, 0, (size_t)width * sizeof *out);
     for (const auto &entry : counts->getNonzeroElements()) out[entry.first] = (float)std::log1p(entry.second);
     return CM_OK;
+}
+
+/* The column of a bond's order in the published tables; -1: it has none. */
+int bond_order(RDKit::Bond::BondType type) {
+    switch (type) {
+    case RDKit::Bond::SINGLE:
+        return 0;
+    case RDKit::Bond::DOUBLE:
+        return 1;
+    case RDKit::Bond::TRIPLE:
+        return 2;
+    case RDKit::Bond::AROMATIC:
+        return 3;
+    default:
+        return -1;
+    }
+}
+
+int bond_direction(RDKit::Bond::BondDir direction) {
+    return direction == RDKit::Bond::ENDUPRIGHT ? 1 : direction == RDKit::Bond::ENDDOWNRIGHT ? 2 : 0;
+}
+
+void fill_atoms(cm_chem_graph &graph, const RDKit::RWMol &mol) {
+    for (const RDKit::Atom *atom : mol.atoms()) {
+        int tag = (int)atom->getChiralTag();
+        graph.number[atom->getIdx()] = atom->getAtomicNum();
+        graph.chirality[atom->getIdx()] = tag < 3 ? tag : 3;
+    }
+}
+
+cm_status fill_bonds(cm_chem_graph &graph, const RDKit::RWMol &mol, const source &from) {
+    for (const RDKit::Bond *bond : mol.bonds()) {
+        int order = bond_order(bond->getBondType());
+        if (order < 0)
+            return refuse(from, "single, double, triple and aromatic bonds only",
+                          cm_format("another between atoms %u and %u", bond->getBeginAtomIdx() + 1,
+                                    bond->getEndAtomIdx() + 1)
+                              .text);
+        for (unsigned way = 0; way < 2; way++) {
+            size_t e = (size_t)bond->getIdx() * 2 + way;
+            graph.from[e] = (int32_t)(way ? bond->getEndAtomIdx() : bond->getBeginAtomIdx());
+            graph.to[e] = (int32_t)(way ? bond->getBeginAtomIdx() : bond->getEndAtomIdx());
+            graph.bond[e] = order;
+            graph.direction[e] = bond_direction(bond->getBondDir());
+        }
+    }
+    return CM_OK;
+}
+
+cm_status make_graph(cm_chem_graph &graph, const char *smiles, const source &from) {
+    molecule mol;
+    CM_TRY(read_molecule(smiles, mol, from));
+    size_t atoms = mol->getNumAtoms(), edges = (size_t)mol->getNumBonds() * 2;
+    auto *block = static_cast<int32_t *>(cm_new(2 * atoms + 4 * edges, sizeof(int32_t)));
+    if (block == nullptr) return cm_fail_memory(from.error, (2 * atoms + 4 * edges) * sizeof(int32_t));
+    graph.n_atoms = (int64_t)atoms;
+    graph.n_edges = (int64_t)edges;
+    graph.number = block;
+    graph.chirality = block + atoms;
+    graph.from = graph.chirality + atoms;
+    graph.to = graph.from + edges;
+    graph.bond = graph.to + edges;
+    graph.direction = graph.bond + edges;
+    fill_atoms(graph, *mol);
+    return fill_bonds(graph, *mol, from);
 }
 
 /* Runs body and turns whatever it throws into the error record. */
@@ -135,4 +208,17 @@ cm_status cm_chem_canonical(const char *smiles, char *out, size_t size, const ch
 cm_status cm_chem_morgan(const char *smiles, int64_t width, float *out, cm_error *error) {
     source from = {nullptr, nullptr, error};
     return guarded(from, [&] { return morgan(smiles, width, out, from); });
+}
+
+cm_status cm_chem_graph_make(cm_chem_graph *graph, const char *smiles, cm_error *error) {
+    source from = {nullptr, nullptr, error};
+    *graph = cm_chem_graph{};
+    cm_status status = guarded(from, [&] { return make_graph(*graph, smiles, from); });
+    if (status != CM_OK) cm_chem_graph_clear(graph);
+    return status;
+}
+
+void cm_chem_graph_clear(cm_chem_graph *graph) {
+    cm_free(graph->number);
+    *graph = cm_chem_graph{};
 }

@@ -25,8 +25,8 @@ cm_status cm_chem_canonical(const char *smiles, char *out, size_t size, const ch
  * cm_chem_canonical. */
 cm_status cm_chem_morgan(const char *smiles, int64_t width, float *out, cm_error *error);
 
-/* The molecular graph as the pretrain-gnns family sees it. Heavy atoms in RDKit's order; each bond stands
- * twice, once a direction, in RDKit's order. */
+/* The molecular graph as the pretrain-gnns family sees it. Heavy atoms in RDKit's order; bonds in RDKit's
+ * order, each as two edges, from its first atom to its second and back, with the same order and direction. */
 typedef struct cm_chem_graph {
     int64_t n_atoms, n_edges;
     int32_t *number; /* [n_atoms] atomic number, 1 .. 118 */
@@ -37,8 +37,8 @@ typedef struct cm_chem_graph {
     int32_t *direction; /* [n_edges] 0 none, 1 end up-right, 2 end down-right; other RDKit directions are 0 */
 } cm_chem_graph;
 
-/* smiles as for cm_chem_canonical. The arrays are one block, freed by cm_chem_graph_clear. CM_DATA on a bond
- * of another order. */
+/* smiles, with the limits of cm_chem_canonical. The arrays are one block, freed by cm_chem_graph_clear.
+ * CM_DATA on a SMILES that cm_chem_canonical refuses and on a bond of another order; graph is then empty. */
 cm_status cm_chem_graph_make(cm_chem_graph *graph, const char *smiles, cm_error *error);
 void cm_chem_graph_clear(cm_chem_graph *graph);
 

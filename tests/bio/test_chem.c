@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "fail_alloc.h"
+
 typedef struct chem_case {
     const char *smiles;
     cm_status status;
@@ -172,6 +174,75 @@ static void test_morgan_refuses(void **state) {
     assert_int_equal(cm_chem_morgan("c1cccc1", 16, out, &error), CM_DATA);
 }
 
+static cm_chem_graph graph_of(const char *smiles) {
+    cm_chem_graph graph;
+    cm_error error;
+    if (cm_chem_graph_make(&graph, smiles, &error) != CM_OK) fail_msg("%s: %s", smiles, error.found);
+    return graph;
+}
+
+static void expect_values(const int32_t *found, const char *expected) {
+    for (int i = 0; expected[i] != '\0'; i++) assert_int_equal(found[i], expected[i] - '0');
+}
+
+/* Atoms in the order of the text, each bond as two edges, the marks of stereochemistry kept. */
+static void test_graph(void **state) {
+    (void)state;
+    cm_chem_graph graph = graph_of("F/C=C/C#N");
+    assert_int_equal(graph.n_atoms, 5);
+    assert_int_equal(graph.n_edges, 8);
+    expect_values(graph.number, "96667");
+    expect_values(graph.chirality, "00000");
+    expect_values(graph.from, "01122334");
+    expect_values(graph.to, "10213243");
+    expect_values(graph.bond, "00110022");
+    expect_values(graph.direction, "11001100");
+    cm_chem_graph_clear(&graph);
+    assert_null(graph.number);
+    graph = graph_of("N[C@@H](C)C(=O)O");
+    expect_values(graph.chirality, "010000");
+    cm_chem_graph_clear(&graph);
+    graph = graph_of("N[C@H](C)C(=O)O");
+    expect_values(graph.chirality, "020000");
+    cm_chem_graph_clear(&graph);
+    graph = graph_of("c1ccccc1.[Cl-]");
+    assert_int_equal(graph.n_atoms, 7);
+    assert_int_equal(graph.number[6], 17);
+    assert_int_equal(graph.n_edges, 12);
+    expect_values(graph.bond, "333333333333");
+    cm_chem_graph_clear(&graph);
+    graph = graph_of("[H]O[H]");
+    assert_int_equal(graph.n_atoms, 1);
+    assert_int_equal(graph.n_edges, 0);
+    cm_chem_graph_clear(&graph);
+}
+
+static void test_graph_refuses(void **state) {
+    (void)state;
+    static const struct {
+        const char *smiles, *found;
+    } refused[] = {{"", "none"},
+                   {"C(", "'C('"},
+                   {"C*", "without element"},
+                   {"c1cccc1", "kekulize"},
+                   {"C->[Fe]", "another between atoms 1 and 2"},
+                   {"CCO name", "position 4"}};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        cm_chem_graph graph;
+        cm_error error;
+        assert_int_equal(cm_chem_graph_make(&graph, refused[i].smiles, &error), CM_DATA);
+        assert_null(graph.number);
+        assert_int_equal(graph.n_atoms, 0);
+        if (strstr(error.found, refused[i].found) == NULL) fail_msg("%s: %s", refused[i].smiles, error.found);
+    }
+    cm_chem_graph graph;
+    fail_alloc_from(0);
+    cm_status made = cm_chem_graph_make(&graph, "CC", NULL);
+    assert_true(fail_alloc_stop());
+    assert_int_equal(made, CM_MEMORY);
+    assert_null(graph.number);
+}
+
 /* RDKit's own messages stay off both standard streams. */
 static void test_silent(void **state) {
     (void)state;
@@ -250,6 +321,7 @@ int main(void) {
         cmocka_unit_test(test_cases),       cmocka_unit_test(test_limits),
         cmocka_unit_test(test_output_size), cmocka_unit_test(test_version),
         cmocka_unit_test(test_morgan),      cmocka_unit_test(test_morgan_refuses),
+        cmocka_unit_test(test_graph),       cmocka_unit_test(test_graph_refuses),
         cmocka_unit_test(test_silent),      cmocka_unit_test(test_data_rsim),
         cmocka_unit_test(test_data_davis),
     };
