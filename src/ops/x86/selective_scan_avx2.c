@@ -12,6 +12,7 @@
 #include <immintrin.h>
 
 #define LANES 8
+#define POWERS_APART 1
 typedef __m256 lanes;
 typedef __m256i lane_mask;
 
@@ -24,7 +25,14 @@ typedef __m256i lane_mask;
 #define lanes_load _mm256_loadu_ps
 #define lanes_store _mm256_storeu_ps
 #define lanes_load_part _mm256_maskload_ps
-#define lanes_store_part _mm256_maskstore_ps
+
+/* Masked stores are microcode on some machines; nearly all stores are whole. */
+static inline void lanes_store_part(float *to, lane_mask mask, lanes x) {
+    if (_mm256_movemask_ps(_mm256_castsi256_ps(mask)) == 0xFF)
+        lanes_store(to, x);
+    else
+        _mm256_maskstore_ps(to, mask, x);
+}
 
 static inline lane_mask lanes_mask(int count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

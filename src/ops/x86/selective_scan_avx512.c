@@ -12,6 +12,7 @@
 #include <immintrin.h>
 
 #define LANES 16
+#define POWERS_APART 0
 typedef __m512 lanes;
 typedef __mmask16 lane_mask;
 

@@ -2,6 +2,7 @@
  * version, which first defines its vectors:
  *
  *   LANES, lanes (vector of LANES floats), lane_mask
+ *   POWERS_APART                       see lane_powers
  *   lanes_mask(count)                  the first count lanes
  *   lanes_load, lanes_store            any alignment
  *   lanes_load_part, lanes_store_part  lanes outside the mask are 0, are not written
@@ -164,6 +165,27 @@ LANES_INLINE void lane_forward_open(const lane_block *block, lane_forward_chunk 
     }
 }
 
+/* a = exp(delta A) of a few states for one token. */
+LANES_INLINE void lane_power(const float *delta, const lanes *decay, lanes *a, const int states) {
+    for (int k = 0; k < states; k++) a[k] = lanes_mul(lanes_load(delta), decay[k]);
+    lanes_exp2_each(a, states);
+}
+
+/* The powers of all tokens of a chunk. With 16 vector registers (POWERS_APART) this is a loop of its own:
+ * beside it the recurrence would keep its states in memory and wait for them at each step. */
+LANES_INLINE void lane_powers(int64_t count, float delta[][LANES], const lanes *decay,
+                              float powers[][STATES][LANES], const int states) {
+    lanes a[STATES];
+    for (int64_t t = 0; t < count; t++) {
+        lane_power(delta[t], decay, a, states);
+        for (int k = 0; k < states; k++) lanes_store(powers[t][k], a[k]);
+    }
+}
+
+LANES_INLINE void lane_load_each(const float *rows, lanes *a, const int states) {
+    for (int k = 0; k < states; k++) a[k] = lanes_load(rows + k * LANES);
+}
+
 LANES_INLINE void lane_forward_states(const lane_block *block, lane_forward_chunk *chunk, int64_t first,
                                       lane_ahead ahead, const int states) {
     cm_mat b_rows = block->scan->call->in[CM_SCAN_B], c_rows = block->scan->call->in[CM_SCAN_C];
@@ -171,18 +193,19 @@ LANES_INLINE void lane_forward_states(const lane_block *block, lane_forward_chun
     const float *c = cm_mat_row(c_rows, chunk->rows.first) + first;
     int64_t b_step = chunk->rows.step * b_rows.stride, c_step = chunk->rows.step * c_rows.stride;
     lanes decay[STATES], h[STATES], a[STATES];
-    for (int k = 0; k < states; k++) {
-        decay[k] = lanes_load(block->state.decay + (first + k) * LANES);
-        h[k] = lanes_load(block->state.h + (first + k) * LANES);
-    }
+    _Alignas(64) float powers[CHUNK][STATES][LANES];
+    lane_load_each(block->state.decay + first * LANES, decay, states);
+    lane_load_each(block->state.h + first * LANES, h, states);
+    if (POWERS_APART) lane_powers(chunk->rows.count, chunk->delta, decay, powers, states);
     for (int64_t t = 0; t < chunk->rows.count; t++, b += b_step, c += c_step, ahead.next += ahead.step) {
         __builtin_prefetch(ahead.next);
-        lanes delta = lanes_load(chunk->delta[t]), input = lanes_load(chunk->input[t]);
-        lanes y = lanes_load(chunk->y[t]);
+        lanes input = lanes_load(chunk->input[t]), y = lanes_load(chunk->y[t]);
         if (chunk->starts >> t & 1)
             for (int k = 0; k < states; k++) h[k] = lanes_set(0.0f);
-        for (int k = 0; k < states; k++) a[k] = lanes_mul(delta, decay[k]);
-        lanes_exp2_each(a, states);
+        if (POWERS_APART)
+            lane_load_each(powers[t][0], a, states);
+        else
+            lane_power(chunk->delta[t], decay, a, states);
         for (int k = 0; k < states; k++) {
             h[k] = lanes_fma(a[k], h[k], lanes_mul(input, lanes_set(b[k])));
             y = lanes_fma(h[k], lanes_set(c[k]), y);
@@ -316,22 +339,24 @@ LANES_INLINE void lane_recompute(const lane_block *block, lane_backward_chunk *c
     const float *c = cm_mat_row(c_rows, chunk->rows.first) + first;
     int64_t b_step = chunk->rows.step * b_rows.stride, c_step = chunk->rows.step * c_rows.stride;
     lanes decay[STATES], h[STATES], a[STATES];
+    lane_load_each(block->state.decay + first * LANES, decay, states);
     for (int k = 0; k < states; k++) {
-        decay[k] = lanes_load(block->state.decay + (first + k) * LANES);
         h[k] = chunk->saved ? lanes_load(chunk->saved + (first + k) * LANES) : lanes_set(0.0f);
         lanes_store(history->after[0][k], h[k]);
     }
+    if (POWERS_APART) lane_powers(chunk->rows.count, chunk->delta, decay, history->decay, states);
     for (int64_t t = 0; t < chunk->rows.count; t++, b += b_step, c += c_step, ahead.next += ahead.step) {
         __builtin_prefetch(ahead.next);
-        lanes delta = lanes_load(chunk->delta[t]), input = lanes_load(chunk->input[t]);
-        lanes y = lanes_load(chunk->y[t]);
+        lanes input = lanes_load(chunk->input[t]), y = lanes_load(chunk->y[t]);
         if (chunk->starts >> t & 1)
             for (int k = 0; k < states; k++) h[k] = lanes_set(0.0f);
-        for (int k = 0; k < states; k++) a[k] = lanes_mul(delta, decay[k]);
-        lanes_exp2_each(a, states);
+        if (POWERS_APART)
+            lane_load_each(history->decay[t][0], a, states);
+        else
+            lane_power(chunk->delta[t], decay, a, states);
         for (int k = 0; k < states; k++) {
             h[k] = lanes_fma(a[k], h[k], lanes_mul(input, lanes_set(b[k])));
-            lanes_store(history->decay[t][k], a[k]);
+            if (!POWERS_APART) lanes_store(history->decay[t][k], a[k]);
             lanes_store(history->after[t + 1][k], h[k]);
             if (gated) y = lanes_fma(h[k], lanes_set(c[k]), y);
         }
