@@ -62,6 +62,13 @@ void cm_file_map_close(cm_file_map *map) {
     *map = (cm_file_map){0};
 }
 
+void cm_file_map_drop(const cm_file_map *map, const void *part, size_t size) {
+    if (size == 0) return;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = (size_t)((const unsigned char *)part - map->data);
+    size_t first = begin / page * page;
+    madvise((void *)(uintptr_t)(map->data + first), begin + size - first, MADV_DONTNEED);
+}
+
 /* 0 or errno. */
 static int write_all(int fd, const char *data, size_t size) {
     while (size > 0) {

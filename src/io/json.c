@@ -108,3 +108,20 @@ char *cm_json_text(const json_t *value) {
     }
     return buf.data;
 }
+
+bool cm_is_utf8(const char *text) {
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    const unsigned char *c = (const unsigned char *)text;
+    while (*c) {
+        int more = *c < 0x80 ? 0 : *c >> 5 == 6 ? 1 : *c >> 4 == 14 ? 2 : *c >> 3 == 30 ? 3 : -1;
+        if (more < 0) return false;
+        uint32_t point = more == 0 ? *c : *c & (0x3fu >> more);
+        c++;
+        for (int i = 0; i < more; i++, c++) {
+            if (*c >> 6 != 2) return false;
+            point = point << 6 | (*c & 0x3f);
+        }
+        if (point < least[more] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) return false;
+    }
+    return true;
+}

@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include <jansson.h>
+#include <stdbool.h>
 
 /* Parses text[len]; the result is owned by the caller (json_decref). file and place only name the origin in
  * messages. */
@@ -15,6 +16,9 @@ cm_status cm_json_parse(json_t **result, const char *text, size_t len, const cha
  * json_number_value), JSON_TRUE or JSON_FALSE either truth value. Borrowed. */
 cm_status cm_json_member(const json_t *object, const char *key, json_type type, json_t **value,
                          const char *file, cm_error *error);
+
+/* True when text is UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, at most U+10FFFF. */
+bool cm_is_utf8(const char *text);
 
 /* Compact text with sorted keys, NUL-terminated, to be freed with cm_free; NULL when out of memory. */
 char *cm_json_text(const json_t *value);

@@ -328,24 +328,6 @@ const char *cm_safetensors_metadata(const cm_safetensors *file, const char *key)
 
 /* ---- writing ---- */
 
-/* True when text is UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, at most U+10FFFF. */
-static bool is_utf8(const char *text) {
-    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-    const unsigned char *c = (const unsigned char *)text;
-    while (*c) {
-        int more = *c < 0x80 ? 0 : *c >> 5 == 6 ? 1 : *c >> 4 == 14 ? 2 : *c >> 3 == 30 ? 3 : -1;
-        if (more < 0) return false;
-        uint32_t point = more == 0 ? *c : *c & (0x3fu >> more);
-        c++;
-        for (int i = 0; i < more; i++, c++) {
-            if (*c >> 6 != 2) return false;
-            point = point << 6 | (*c & 0x3f);
-        }
-        if (point < least[more] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) return false;
-    }
-    return true;
-}
-
 static void append_string(cm_buf *buf, const char *text) {
     cm_buf_text(buf, "\"");
     for (const char *c = text; *c;) {
@@ -392,7 +374,7 @@ static int by_key(const void *a, const void *b) {
 
 static cm_status check_tensor(const st_writer *writer, const cm_tensor *tensor) {
     cm_text place = cm_format("tensor %s", tensor->name);
-    if (!is_utf8(tensor->name) || strcmp(tensor->name, metadata_key) == 0) {
+    if (!cm_is_utf8(tensor->name) || strcmp(tensor->name, metadata_key) == 0) {
         return cm_fail(writer->error, CM_USAGE, writer->path, place.text, "a name in UTF-8, not reserved",
                        "another name");
     }
@@ -429,7 +411,7 @@ static cm_status check_metadata(const st_writer *writer) {
     for (size_t i = 0; i < writer->n_metadata; i++) {
         const cm_metadata_entry *entry = writer->metadata[i];
         bool twice = i > 0 && strcmp(entry->key, writer->metadata[i - 1]->key) == 0;
-        if (twice || !is_utf8(entry->key) || !is_utf8(entry->value)) {
+        if (twice || !cm_is_utf8(entry->key) || !cm_is_utf8(entry->value)) {
             return cm_fail(writer->error, CM_USAGE, writer->path, cm_format("metadata %s", entry->key).text,
                            "distinct keys and values in UTF-8", twice ? "the key twice" : "other bytes");
         }
