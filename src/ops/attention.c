@@ -9,7 +9,9 @@
  *   dS = scale P * (dP - d),  grad_q = dS k,  grad_k = dS^T q,  grad_v = P^T grad
  * first per block of queries (d, grad_q), then per block of keys (grad_k, grad_v). Tiles begin at the
  * segment's first row, and all sums run in ascending order of the tiles, so neither the team nor other
- * segments matter. */
+ * segments matter. The vector versions have a forward pass of their own (ops/x86/attention_lanes.h) and
+ * share the backward pass. */
+#include "ops/attention.h"
 #include "base/rng.h"
 #include "ops/gemm.h"
 #include "ops/op_util.h"
@@ -98,17 +100,16 @@ typedef struct place {
     int64_t segment, head, block;
 } place;
 
-typedef struct attention_job {
+typedef struct attention_job attention_job;
+struct attention_job {
     const cm_op_call *call;
-    int64_t heads, w, block_rows;
+    int64_t heads, w;
     float scale;
-} attention_job;
-
-static attention_job open_job(const cm_op_call *call, int64_t block_rows) {
-    int64_t heads = call->attr->heads, w = call->in[Q].cols / heads;
-    float scale = call->attr->scale != 0 ? call->attr->scale : (float)(1 / sqrt((double)w));
-    return (attention_job){call, heads, w, block_rows, scale};
-}
+    int64_t block_rows;
+    int64_t blocks; /* of one head, all segments */
+    void (*block)(const attention_job *job, place at);
+    cm_attention_kernel *kernel; /* of the vector versions */
+};
 
 static int64_t segment_rows(const attention_job *job, int64_t segment) {
     const cm_segments *segments = &job->call->segments[0];
@@ -119,29 +120,42 @@ static int64_t blocks_of(const attention_job *job, int64_t segment) {
     return (segment_rows(job, segment) + job->block_rows - 1) / job->block_rows;
 }
 
-static place find_place(const attention_job *job, int64_t index) {
-    place at = {0, 0, 0};
-    while (index >= job->heads * blocks_of(job, at.segment)) {
-        index -= job->heads * blocks_of(job, at.segment);
-        at.segment++;
+/* Steps over the ends of segments and heads to the next block that exists. */
+static void settle(const attention_job *job, place *at) {
+    while (at->block >= blocks_of(job, at->segment)) {
+        at->block -= blocks_of(job, at->segment);
+        at->segment++;
+        if (at->segment < job->call->segments[0].count) continue;
+        at->segment = 0;
+        at->head++;
     }
-    at.head = index / blocks_of(job, at.segment);
-    at.block = index % blocks_of(job, at.segment);
-    return at;
 }
 
-/* body on all blocks of block_rows rows; small work stays in the caller. */
-static void for_blocks(const cm_op_call *call, int64_t block_rows, cm_team_body body) {
+static void run_blocks(void *context, int64_t begin, int64_t end, int member) {
+    (void)member;
+    const attention_job *job = context;
+    place at = {0, begin / job->blocks, begin % job->blocks};
+    for (int64_t i = begin; i < end; i++, at.block++) {
+        settle(job, &at);
+        job->block(job, at);
+    }
+}
+
+/* Runs block on all blocks of block_rows rows, head by head: members that get as many heads have as much
+ * to do, however unlike the segments are. Small work stays in the caller. */
+static void for_blocks(const cm_op_call *call, int64_t block_rows,
+                       void (*block)(const attention_job *job, place at), cm_attention_kernel *kernel) {
     const double worth_a_team = 1 << 16; /* elements of scores times head width */
-    attention_job job = open_job(call, block_rows);
-    int64_t blocks = 0;
+    int64_t heads = call->attr->heads, w = call->in[Q].cols / heads;
+    float scale = call->attr->scale != 0 ? call->attr->scale : (float)(1 / sqrt((double)w));
+    attention_job job = {call, heads, w, scale, block_rows, 0, block, kernel};
     double work = 0;
     for (int64_t s = 0; s < call->segments[0].count; s++) {
         double rows = (double)segment_rows(&job, s);
-        blocks += job.heads * blocks_of(&job, s);
+        job.blocks += blocks_of(&job, s);
         work += rows * rows * (double)call->in[Q].cols;
     }
-    cm_team_for(work < worth_a_team ? NULL : call->team, blocks, 1, body, &job);
+    cm_team_for(work < worth_a_team ? NULL : call->team, heads * job.blocks, 1, run_blocks, &job);
 }
 
 /* The columns of one head in rows [first, first + rows) of the segment. */
@@ -216,13 +230,32 @@ static void forward_block(const attention_job *job, place at) {
     }
 }
 
-static void forward_blocks(void *context, int64_t begin, int64_t end, int member) {
-    (void)member;
-    for (int64_t i = begin; i < end; i++) forward_block(context, find_place(context, i));
+static void forward(const cm_op_call *call) {
+    for_blocks(call, QUERIES, forward_block, NULL);
 }
 
-static void forward(const cm_op_call *call) {
-    for_blocks(call, QUERIES, forward_blocks);
+/* A segment's blocks are made about equally long, in steps of the queries that a kernel takes at once. */
+static void kernel_block(const attention_job *job, place at) {
+    enum { STEP = 12 };
+    const cm_op_call *call = job->call;
+    int64_t length = segment_rows(job, at.segment), blocks = blocks_of(job, at.segment);
+    int64_t share = ((length + blocks - 1) / blocks + STEP - 1) / STEP * STEP, begin = at.block * share;
+    int64_t rows = least(share, length - begin);
+    cm_attention_block block = {.q = head_rows(job, call->in[Q], at, begin, rows),
+                                .k = head_rows(job, call->in[K], at, 0, length),
+                                .v = head_rows(job, call->in[V], at, 0, length),
+                                .out = head_rows(job, call->out, at, begin, rows),
+                                .scale = job->scale,
+                                .lse = per_head(job, call->saved, at, begin),
+                                .lse_step = job->heads};
+    job->kernel(&block);
+}
+
+void cm_attention_forward(const cm_op_call *call, cm_attention_kernel *kernel) {
+    if (call->in[Q].cols / call->attr->heads > CM_ATTENTION_MAX_WIDTH)
+        forward(call);
+    else
+        for_blocks(call, CM_ATTENTION_QUERIES, kernel_block, kernel);
 }
 
 /* ---- backward ---- */
@@ -326,28 +359,25 @@ static void key_block(const attention_job *job, place at) {
     }
 }
 
-static void query_blocks(void *context, int64_t begin, int64_t end, int member) {
-    (void)member;
-    for (int64_t i = begin; i < end; i++) query_block(context, find_place(context, i));
-}
-
-static void key_blocks(void *context, int64_t begin, int64_t end, int member) {
-    (void)member;
-    for (int64_t i = begin; i < end; i++) key_block(context, find_place(context, i));
-}
-
 static void backward(const cm_op_call *call) {
-    if (call->grad_in[Q].data || call->grad_in[K].data) for_blocks(call, QUERIES, query_blocks);
-    if (call->grad_in[K].data || call->grad_in[V].data) for_blocks(call, KEYS, key_blocks);
+    if (call->grad_in[Q].data || call->grad_in[K].data) for_blocks(call, QUERIES, query_block, NULL);
+    if (call->grad_in[K].data || call->grad_in[V].data) for_blocks(call, KEYS, key_block, NULL);
 }
 
-const cm_op cm_op_attention = {.name = "attention",
-                               .formula = "out = softmax(scale q k^T) v per segment and head",
-                               .differentiable = 7,
-                               .shape = shape,
-                               .reference = reference,
-                               .generate = generate,
-                               .forward_bound = 2e-6,
-                               .gradient_bound = 1e-5,
-                               .bound_by_largest = true,
-                               .versions = {{"plain", NULL, forward, backward}}};
+const cm_op cm_op_attention = {
+    .name = "attention",
+    .formula = "out = softmax(scale q k^T) v per segment and head",
+    .differentiable = 7,
+    .shape = shape,
+    .reference = reference,
+    .generate = generate,
+    .forward_bound = 2e-6,
+    .gradient_bound = 1e-5,
+    .bound_by_largest = true,
+    .versions = {
+        {"plain", NULL, forward, backward},
+#if defined(__x86_64__)
+        {"avx2", cm_attention_avx2_supported, cm_attention_avx2_forward, backward},
+        {"avx512", cm_attention_avx512_supported, cm_attention_avx512_forward, backward},
+#endif
+    }};

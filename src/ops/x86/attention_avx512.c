@@ -1,0 +1,57 @@
+/* Attention with vectors of 16, 12 queries at once in 24 registers (AVX-512 F). */
+#include "ops/attention.h"
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx2,fma")
+#endif
+
+#include <immintrin.h>
+
+#define LANES 16
+#define ROWS 12
+typedef __m512 lanes;
+typedef __mmask16 lane_mask;
+
+#define lanes_set _mm512_set1_ps
+#define lanes_add _mm512_add_ps
+#define lanes_sub _mm512_sub_ps
+#define lanes_mul _mm512_mul_ps
+#define lanes_max _mm512_max_ps
+#define lanes_fma _mm512_fmadd_ps
+#define lanes_load _mm512_loadu_ps
+#define lanes_store _mm512_storeu_ps
+#define lanes_load_part(p, mask) _mm512_maskz_loadu_ps(mask, p)
+#define lanes_store_part _mm512_mask_storeu_ps
+#define lanes_top _mm512_reduce_max_ps
+
+static inline lane_mask lanes_mask(int count) {
+    return (lane_mask)((1u << count) - 1u);
+}
+
+static inline lanes lanes_shift_exponent(lanes p, lanes n) {
+    __m512i k = _mm512_slli_epi32(_mm512_castps_si512(n), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), k));
+}
+
+#include "ops/x86/attention_lanes.h"
+
+void cm_attention_avx512_forward(const cm_op_call *call) {
+    cm_attention_forward(call, attention_lanes);
+}
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC reset_options
+#endif
+
+bool cm_attention_avx512_supported(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx2") &&
+           __builtin_cpu_supports("fma");
+}
+
+#endif
