@@ -30,14 +30,14 @@ typedef enum cm_activation {
 
 /* The parameters of all ops; each op's file says which ones it reads. Zero-initialise. */
 typedef struct cm_op_attr {
-    float eps;                /* norms */
-    float probability;        /* dropout: chance of a zero */
-    float sigma;              /* noise: standard deviation */
-    float gamma, alpha;       /* focal loss */
-    float delta;              /* Huber */
-    float scale;              /* attention: factor on the scores, 0 = 1/sqrt(head width) */
-    int heads;                /* attention */
-    int reverse;              /* conv1d, selective scan: run from the last row of a segment to the first */
+    float eps;          /* norms, linear attention: least divisor */
+    float probability;  /* dropout: chance of a zero */
+    float sigma;        /* noise: standard deviation */
+    float gamma, alpha; /* focal loss */
+    float delta;        /* Huber */
+    float scale;        /* attention: factor on the scores, 0 = 1/sqrt(head width); rotary: on x, 0 = 1 */
+    int heads;          /* attention, linear attention, rotary */
+    int reverse;        /* conv1d, selective scan: run from the last row of a segment to the first */
     cm_activation activation; /* fused activation where an op offers it */
     uint64_t rng_key;         /* dropout, noise */
     /* selective scan, forward only: the state [d, n] before the first row in scan order, from which the

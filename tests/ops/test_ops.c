@@ -178,7 +178,7 @@ static const struct {
     const char *op;
     unsigned free_rows, free_cols;
 } free_sizes[] = {{"linear", 3, 0}, {"layer_norm", 1, 0}, {"rms_norm", 1, 0}, {"add", 1, 0},
-                  {"mul", 1, 0},    {"concat", 0, 255},   {"conv1d", 0, 2}};
+                  {"mul", 1, 0},    {"concat", 0, 255},   {"conv1d", 0, 2},   {"linear_attention", 0, 8}};
 
 static void expect_refusal(const op_trial *trial, const cm_op_call *call, const char *what, int which) {
     cm_op_shape shape = {0};
@@ -306,6 +306,11 @@ static const struct {
                       {"huber_loss", {.delta = 0.0f}},
                       {"huber_loss", {.delta = NAN}},
                       {"attention", {.heads = 0}},
+                      {"linear_attention", {.heads = 0, .eps = 1e-6f}},
+                      {"linear_attention", {.heads = 1, .eps = 0.0f}},
+                      {"linear_attention", {.heads = 1, .eps = NAN}},
+                      {"rotary", {.heads = 0}},
+                      {"rotary", {.heads = 1, .scale = NAN}},
                       {"linear", {.activation = (cm_activation)99}},
                       {"conv1d", {.activation = (cm_activation)99}}};
 
