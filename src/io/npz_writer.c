@@ -1,0 +1,278 @@
+/* Writing .npz: a zip of stored members (PKWARE's APPNOTE 6.3). libzip writes nothing before it closes a
+ * file, so that it would hold every member in memory; a zip without compression is three kinds of headers.
+ * Zip64 fields stand where a number needs them. Times are fixed, so the same content gives the same bytes. */
+#include "io/npy.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/map.h"
+#include "io/npy_header.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+struct cm_npz_writer {
+    char *path, *temporary;
+    FILE *file;
+    int folder;     /* of the file, to sync it */
+    uint64_t at;    /* bytes written */
+    uint64_t count; /* members */
+    cm_map *names;
+    cm_buf directory; /* the central directory so far */
+    cm_status status; /* of the first failure */
+    cm_error error;
+};
+
+static const uint64_t limit16 = 0xffff, limit32 = 0xffffffff;
+
+/* A header is built from fields of 2, 4 and 8 bytes, little-endian. */
+static void field(cm_buf *buf, int bytes, uint64_t value) {
+    unsigned char text[8];
+    for (int i = 0; i < bytes; i++) text[i] = (unsigned char)(value >> 8 * i);
+    cm_buf_append(buf, text, (size_t)bytes);
+}
+
+typedef struct zip_member {
+    const char *name; /* without .npy */
+    uint32_t crc;
+    uint64_t size, offset;
+} zip_member;
+
+/* What local and central header share, from "version needed" to the length of the extra field. */
+static void common_fields(cm_buf *buf, const zip_member *member, bool zip64, size_t extra) {
+    enum { UTF8_NAMES = 0x800, FIRST_OF_1980 = 0x21 };
+    uint64_t size = member->size < limit32 ? member->size : limit32;
+    field(buf, 2, zip64 ? 45 : 20);
+    field(buf, 2, UTF8_NAMES);
+    field(buf, 2, 0); /* stored */
+    field(buf, 2, 0);
+    field(buf, 2, FIRST_OF_1980);
+    field(buf, 4, member->crc);
+    field(buf, 4, size);
+    field(buf, 4, size);
+    field(buf, 2, strlen(member->name) + 4);
+    field(buf, 2, extra);
+}
+
+static void name_field(cm_buf *buf, const zip_member *member) {
+    cm_buf_text(buf, member->name);
+    cm_buf_text(buf, ".npy");
+}
+
+static void local_header(cm_buf *buf, const zip_member *member) {
+    bool zip64 = member->size >= limit32;
+    field(buf, 4, 0x04034b50);
+    common_fields(buf, member, zip64, zip64 ? 20 : 0);
+    name_field(buf, member);
+    if (!zip64) return;
+    field(buf, 2, 1);
+    field(buf, 2, 16);
+    field(buf, 8, member->size);
+    field(buf, 8, member->size);
+}
+
+static void central_header(cm_buf *buf, const zip_member *member) {
+    bool large = member->size >= limit32, far = member->offset >= limit32;
+    size_t extra = (large ? 16U : 0U) + (far ? 8U : 0U);
+    field(buf, 4, 0x02014b50);
+    field(buf, 2, 45);
+    common_fields(buf, member, large || far, extra ? extra + 4 : 0);
+    field(buf, 2, 0); /* comment */
+    field(buf, 2, 0); /* disk */
+    field(buf, 2, 0); /* internal attributes */
+    field(buf, 4, 0); /* external attributes */
+    field(buf, 4, far ? limit32 : member->offset);
+    name_field(buf, member);
+    if (!extra) return;
+    field(buf, 2, 1);
+    field(buf, 2, extra);
+    if (large) field(buf, 8, member->size);
+    if (large) field(buf, 8, member->size);
+    if (far) field(buf, 8, member->offset);
+}
+
+/* The ends of the file, behind a central directory of size bytes at offset. */
+static void end_records(cm_buf *buf, uint64_t count, uint64_t size, uint64_t offset) {
+    bool zip64 = count >= limit16 || size >= limit32 || offset >= limit32;
+    if (zip64) {
+        field(buf, 4, 0x06064b50);
+        field(buf, 8, 44);
+        field(buf, 2, 45);
+        field(buf, 2, 45);
+        field(buf, 4, 0);
+        field(buf, 4, 0);
+        field(buf, 8, count);
+        field(buf, 8, count);
+        field(buf, 8, size);
+        field(buf, 8, offset);
+        field(buf, 4, 0x07064b50);
+        field(buf, 4, 0);
+        field(buf, 8, offset + size);
+        field(buf, 4, 1);
+    }
+    field(buf, 4, 0x06054b50);
+    field(buf, 2, 0);
+    field(buf, 2, 0);
+    for (int i = 0; i < 2; i++) field(buf, 2, count < limit16 ? count : limit16);
+    field(buf, 4, size < limit32 ? size : limit32);
+    field(buf, 4, offset < limit32 ? offset : limit32);
+    field(buf, 2, 0);
+}
+
+/* ---- the file ---- */
+
+/* rename would put a regular file in the place of a device. */
+static cm_status check_target(const char *path, cm_error *error) {
+    struct stat info;
+    if (lstat(path, &info) != 0)
+        return errno == ENOENT ? CM_OK : cm_fail_errno(error, path, "cannot write", errno);
+    if (S_ISREG(info.st_mode) || S_ISLNK(info.st_mode)) return CM_OK;
+    return cm_fail(error, CM_IO, path, NULL, "a regular file", "something else");
+}
+
+static cm_status open_folder(cm_npz_writer *writer, cm_error *error) {
+    const char *slash = strrchr(writer->path, '/');
+    char *name =
+        slash ? cm_copy_text(writer->path, (size_t)(slash - writer->path) + 1) : cm_copy_text(".", 1);
+    if (!name) return cm_fail_memory(error, 0);
+    writer->folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int errnum = errno;
+    cm_free(name);
+    return writer->folder >= 0 ? CM_OK : cm_fail_errno(error, writer->path, "cannot write", errnum);
+}
+
+/* A name that a dead process has left is passed over. */
+static cm_status open_temporary(cm_npz_writer *writer, cm_error *error) {
+    size_t size = strlen(writer->path) + 40;
+    int fd = -1;
+    writer->temporary = cm_new(size, 1);
+    if (!writer->temporary) return cm_fail_memory(error, size);
+    for (int i = 0; i < 100 && fd < 0; i++) {
+        snprintf(writer->temporary, size, "%s.tmp.%ld.%d", writer->path, (long)getpid(), i);
+        fd = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd < 0 && errno != EEXIST) break;
+    }
+    if (fd >= 0) writer->file = fdopen(fd, "wb");
+    if (writer->file) return CM_OK;
+    int errnum = errno;
+    if (fd >= 0) {
+        unlink(writer->temporary);
+        close(fd);
+    }
+    return cm_fail_errno(error, writer->path, "cannot write", errnum);
+}
+
+static void destroy(cm_npz_writer *writer) {
+    if (writer->file) {
+        fclose(writer->file);
+        unlink(writer->temporary);
+    }
+    if (writer->folder >= 0) close(writer->folder);
+    cm_buf_clear(&writer->directory);
+    if (writer->names) cm_map_destroy(writer->names);
+    cm_free(writer->temporary);
+    cm_free(writer->path);
+    cm_free(writer);
+}
+
+cm_status cm_npz_create(cm_npz_writer **writer, const char *path, cm_error *error) {
+    CM_TRY(check_target(path, error));
+    cm_npz_writer *created = cm_new(1, sizeof *created);
+    if (!created) return cm_fail_memory(error, sizeof *created);
+    created->folder = -1;
+    created->path = cm_copy_text(path, strlen(path));
+    created->names = cm_map_create();
+    cm_status status =
+        created->path && created->names ? open_folder(created, error) : cm_fail_memory(error, 0);
+    if (status == CM_OK) status = open_temporary(created, error);
+    if (status != CM_OK) {
+        destroy(created);
+        return status;
+    }
+    *writer = created;
+    return CM_OK;
+}
+
+static cm_status write_bytes(cm_npz_writer *writer, const void *bytes, size_t size, cm_error *error) {
+    if (size > 0 && fwrite(bytes, 1, size, writer->file) != size)
+        return cm_fail_errno(error, writer->path, "cannot write", errno);
+    writer->at += size;
+    return CM_OK;
+}
+
+static uint32_t checksum(uint32_t crc, const void *data, size_t size) {
+    return (uint32_t)crc32_z(crc, data, size);
+}
+
+static cm_status write_member(cm_npz_writer *writer, const cm_tensor *tensor, cm_error *error) {
+    char header[CM_NPY_HEADER_MAX];
+    size_t length = 0;
+    CM_TRY(cm_npy_header_write(tensor, writer->path, header, &length, error));
+    zip_member member = {.name = tensor->name, .size = length + tensor->bytes, .offset = writer->at};
+    member.crc = checksum(checksum(0, header, length), tensor->data ? tensor->data : header, tensor->bytes);
+    cm_buf local = CM_BUF_EMPTY;
+    local_header(&local, &member);
+    central_header(&writer->directory, &member);
+    cm_status status = CM_OK;
+    if (local.failed || writer->directory.failed) status = cm_fail_memory(error, 0);
+    if (status == CM_OK) status = write_bytes(writer, local.data, local.len, error);
+    if (status == CM_OK) status = write_bytes(writer, header, length, error);
+    if (status == CM_OK) status = write_bytes(writer, tensor->data, tensor->bytes, error);
+    cm_buf_clear(&local);
+    writer->count++;
+    return status;
+}
+
+/* A name that fits the 16 bits of its length and was not there before. */
+static cm_status check_name(cm_npz_writer *writer, const cm_tensor *tensor, cm_error *error) {
+    size_t length = strlen(tensor->name);
+    if (length == 0 || length > 60000)
+        return cm_fail(error, CM_USAGE, writer->path, NULL, "names of 1 to 60000 bytes", "%zu bytes", length);
+    if (cm_map_get(writer->names, tensor->name, length, NULL))
+        return cm_fail(error, CM_DATA, writer->path, cm_format("member %s", tensor->name).text,
+                       "each name once", "the name twice");
+    return cm_map_put(writer->names, tensor->name, length, 0) ? CM_OK : cm_fail_memory(error, length);
+}
+
+cm_status cm_npz_add(cm_npz_writer *writer, const cm_tensor *tensor, cm_error *error) {
+    cm_status status = check_name(writer, tensor, &writer->error);
+    if (status == CM_OK) status = write_member(writer, tensor, &writer->error);
+    if (status == CM_OK) return CM_OK;
+    if (writer->status == CM_OK) writer->status = status;
+    if (error) *error = writer->error;
+    return status;
+}
+
+static cm_status finish(cm_npz_writer *writer, cm_error *error) {
+    cm_buf ends = CM_BUF_EMPTY;
+    end_records(&ends, writer->count, writer->directory.len, writer->at);
+    cm_status status = ends.failed ? cm_fail_memory(error, 0) : CM_OK;
+    if (status == CM_OK) status = write_bytes(writer, writer->directory.data, writer->directory.len, error);
+    if (status == CM_OK) status = write_bytes(writer, ends.data, ends.len, error);
+    cm_buf_clear(&ends);
+    if (status != CM_OK) return status;
+    int errnum = fflush(writer->file) != 0 || fsync(fileno(writer->file)) != 0 ? errno : 0;
+    if (fclose(writer->file) != 0 && !errnum) errnum = errno;
+    writer->file = NULL;
+    if (!errnum && rename(writer->temporary, writer->path) != 0) errnum = errno;
+    if (errnum) unlink(writer->temporary);
+    /* file systems that cannot sync a folder say EINVAL */
+    if (!errnum && fsync(writer->folder) != 0 && errno != EINVAL) errnum = errno;
+    return errnum ? cm_fail_errno(error, writer->path, "cannot write", errnum) : CM_OK;
+}
+
+cm_status cm_npz_close(cm_npz_writer *writer, cm_status status, cm_error *error) {
+    if (!writer) return status;
+    if (status == CM_OK && writer->status != CM_OK) {
+        status = writer->status;
+        if (error) *error = writer->error;
+    } else if (status == CM_OK) {
+        status = finish(writer, error);
+    }
+    destroy(writer);
+    return status;
+}
