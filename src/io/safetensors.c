@@ -326,6 +326,10 @@ const char *cm_safetensors_metadata(const cm_safetensors *file, const char *key)
     return json_string_value(json_object_get(file->metadata, key));
 }
 
+void cm_safetensors_drop(const cm_safetensors *file, const void *data, size_t bytes) {
+    if (file->map.data) cm_file_map_drop(&file->map, data, bytes);
+}
+
 /* ---- writing ---- */
 
 static void append_string(cm_buf *buf, const char *text) {

@@ -45,6 +45,10 @@ const cm_tensor *cm_safetensors_get(const cm_safetensors *file, size_t i);      
 const cm_tensor *cm_safetensors_find(const cm_safetensors *file, const char *name); /* NULL: not there */
 const char *cm_safetensors_metadata(const cm_safetensors *file, const char *key);   /* NULL: not there */
 
+/* Lets the system take back the memory of the mapped pages under data[bytes], which lie in the file's
+ * tensors; nothing happens when the file was read from memory of the caller. */
+void cm_safetensors_drop(const cm_safetensors *file, const void *data, size_t bytes);
+
 const char *cm_dtype_name(cm_dtype dtype);
 size_t cm_dtype_bytes(cm_dtype dtype);
 
