@@ -1,7 +1,7 @@
 /* The forward pass of attention for any vector width. Included once by each version, which first defines
  * its vectors:
  *
- *   LANES, lanes (vector of LANES floats), lane_mask, ROWS (queries worked on at once, at most LANES)
+ *   LANES, lanes (vector of LANES floats), lane_mask, ROWS (queries worked on at once, even, at most LANES)
  *   lanes_mask(count)                  the first count lanes
  *   lanes_load, lanes_store            any alignment
  *   lanes_load_part, lanes_store_part  lanes outside the mask are 0, are not written
@@ -157,36 +157,45 @@ LANES_INLINE void soften(lane_work *work, int64_t group, float shrink[LANES]) {
     }
 }
 
-/* out = out shrink + p V for ROWS queries and `vectors` (1 or 2, a constant) vectors of columns. */
-LANES_INLINE void gather_strip(const lane_work *work, const float *v, const float shrink[LANES], float *out,
-                               const int vectors) {
-    lanes sum[2][ROWS];
-    const float *p = work->p;
+/* out = out shrink + p V for `rows` queries from `from` of the group and `vectors` vectors of columns from c,
+ * both constants at every place of use. */
+LANES_INLINE void gather_part(const lane_work *work, const float *shrink, float *out, int64_t c,
+                              const int from, const int rows, const int vectors) {
+    lanes sum[3][ROWS];
+    const float *p = work->p + from * KEYS, *v = work->v + c;
     int64_t wide = work->wide;
 #pragma GCC unroll 12
-    for (int r = 0; r < ROWS; r++) sum[0][r] = sum[1][r] = lanes_set(0.0f);
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int i = 0; i < vectors; i++) sum[i][r] = lanes_set(0.0f);
     for (int64_t j = 0; j < work->keys; j++, p++, v += wide) {
-        lanes left = lanes_load(v), right = vectors > 1 ? lanes_load(v + LANES) : left;
+        lanes column[3];
+        for (int i = 0; i < vectors; i++) column[i] = lanes_load(v + i * LANES);
 #pragma GCC unroll 12
-        for (int r = 0; r < ROWS; r++) {
+        for (int r = 0; r < rows; r++) {
             lanes x = lanes_set(p[r * KEYS]);
-            sum[0][r] = lanes_fma(x, left, sum[0][r]);
-            if (vectors > 1) sum[1][r] = lanes_fma(x, right, sum[1][r]);
+            for (int i = 0; i < vectors; i++) sum[i][r] = lanes_fma(x, column[i], sum[i][r]);
         }
     }
 #pragma GCC unroll 12
-    for (int r = 0; r < ROWS; r++)
+    for (int r = 0; r < rows; r++)
         for (int i = 0; i < vectors; i++) {
-            float *to = out + r * wide + i * LANES;
-            lanes_store(to, lanes_fma(lanes_load(to), lanes_set(shrink[r]), sum[i][r]));
+            float *to = out + (from + r) * wide + c + i * LANES;
+            lanes_store(to, lanes_fma(lanes_load(to), lanes_set(shrink[from + r]), sum[i][r]));
         }
 }
 
-LANES_INLINE void gather(lane_work *work, int64_t group, const float shrink[LANES]) {
-    float *out = work->out + group * work->wide;
-    int64_t c = 0;
-    for (; c + STRIP <= work->wide; c += STRIP) gather_strip(work, work->v + c, shrink, out + c, 2);
-    if (c < work->wide) gather_strip(work, work->v + c, shrink, out + c, 1);
+/* Two vectors of columns at a time; an odd number of them ends with three for half of the queries at a
+ * time, because one alone keeps too few sums running to hide the latency of fma. */
+LANES_INLINE void gather(const lane_work *work, const float *shrink, float *out) {
+    int64_t c = 0, wide = work->wide;
+    for (; wide - c >= 2 * LANES && wide - c != 3 * LANES; c += 2 * LANES)
+        gather_part(work, shrink, out, c, 0, ROWS, 2);
+    if (wide - c == 3 * LANES) {
+        gather_part(work, shrink, out, c, 0, ROWS / 2, 3);
+        gather_part(work, shrink, out, c, ROWS / 2, ROWS / 2, 3);
+    }
+    if (wide - c == LANES) gather_part(work, shrink, out, c, 0, ROWS, 1);
 }
 
 /* Query t: out / l to the caller, and the log-sum-exp back in base e. */
@@ -214,7 +223,7 @@ static void attention_lanes(const cm_attention_block *block) {
             float shrink[LANES];
             for (int64_t j = 0; j < work.width; j += STRIP) score_strip(&work, work.q + group * work.wide, j);
             soften(&work, group, shrink);
-            gather(&work, group, shrink);
+            gather(&work, shrink, work.out + group * work.wide);
         }
     }
     for (int64_t t = 0; t < block->q.rows; t++) close_query(&work, block, t);

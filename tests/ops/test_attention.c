@@ -1,0 +1,128 @@
+/* What the table's harness cannot see of attention: a row's bits do not depend on the segments beside its
+ * own or on the number of heads, and the vector versions agree in every bit. */
+#include "base/rng.h"
+#include "ops/attention.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+// cmocka after its needs
+#include <cmocka.h>
+
+enum { SEGMENTS = 4 };
+static const int64_t bounds[SEGMENTS + 1] = {0, 5, 70, 70, 471};
+static const int64_t widths[] = {3, 8, 16, 24, 64, 130};
+enum { HEADS = 3, WIDTHS = sizeof widths / sizeof widths[0] };
+
+typedef struct sample {
+    cm_op_attr attr;
+    cm_op_call call;
+    float *memory[5];
+} sample;
+
+static void sample_create(sample *s, int64_t width) {
+    int64_t rows = bounds[SEGMENTS], cols = HEADS * width;
+    *s = (sample){.attr.heads = HEADS};
+    for (int i = 0; i < 5; i++) {
+        s->memory[i] = malloc((size_t)(rows * cols) * sizeof(float));
+        assert_non_null(s->memory[i]);
+        for (int64_t e = 0; e < rows * cols; e++)
+            s->memory[i][e] = (float)(2 * cm_rng_normal((uint64_t)i, (uint64_t)e));
+        if (i < 3) s->call.in[i] = cm_mat_of(s->memory[i], rows, cols);
+    }
+    s->call.attr = &s->attr;
+    s->call.n_in = 3;
+    s->call.out = cm_mat_of(s->memory[3], rows, cols);
+    s->call.saved = s->memory[4];
+    s->call.segments[0] = cm_segments_of(bounds, SEGMENTS);
+}
+
+static void sample_clear(sample *s) {
+    for (int i = 0; i < 5; i++) free(s->memory[i]);
+}
+
+/* One head of one segment alone gives the bits that it has among the others. */
+static void check_part(const sample *s, const cm_op_version *version, int64_t segment, int64_t head) {
+    int64_t rows = bounds[segment + 1] - bounds[segment], w = s->call.out.cols / HEADS;
+    float *out = malloc((size_t)(rows * (w + 1) + 1) * sizeof(float));
+    const int64_t whole[2] = {0, rows};
+    cm_op_attr attr = {.heads = 1};
+    cm_op_call call = s->call;
+    assert_non_null(out);
+    call.attr = &attr;
+    call.segments[0] = cm_segments_of(whole, 1);
+    for (int i = 0; i < 3; i++)
+        call.in[i] = cm_mat_rows(cm_mat_columns(call.in[i], head * w, w), bounds[segment], rows);
+    call.out = cm_mat_of(out, rows, w);
+    call.saved = out + rows * w;
+    version->forward(&call);
+    for (int64_t t = 0; t < rows; t++)
+        assert_memory_equal(out + t * w, cm_mat_row(s->call.out, bounds[segment] + t) + head * w,
+                            (size_t)w * sizeof(float));
+    free(out);
+}
+
+static void test_parts(void **state) {
+    (void)state;
+    for (int v = 0; v < 4 && cm_op_attention.versions[v].name; v++) {
+        const cm_op_version *version = &cm_op_attention.versions[v];
+        if (version->supported && !version->supported()) continue;
+        for (int i = 0; i < WIDTHS; i++) {
+            sample s;
+            sample_create(&s, widths[i]);
+            version->forward(&s.call);
+            for (int64_t segment = 0; segment < SEGMENTS; segment++)
+                for (int64_t head = 0; head < HEADS; head++) check_part(&s, version, segment, head);
+            sample_clear(&s);
+        }
+    }
+}
+
+/* Scores far apart, of one sign, and NaN: neither overflow nor a wrong maximum from the padding. */
+static void test_extremes(void **state) {
+    (void)state;
+    for (int v = 0; v < 4 && cm_op_attention.versions[v].name; v++) {
+        const cm_op_version *version = &cm_op_attention.versions[v];
+        if (version->supported && !version->supported()) continue;
+        float q[3] = {-1000, 1000, NAN}, k[3] = {900, 1000, 1100}, value[3] = {1, 2, 3}, out[3], lse[3];
+        const int64_t whole[2] = {0, 3};
+        cm_op_attr attr = {.heads = 1};
+        cm_op_call call = {.attr = &attr, .n_in = 3, .segments = {cm_segments_of(whole, 1)}, .saved = lse};
+        call.in[0] = cm_mat_of(q, 3, 1);
+        call.in[1] = cm_mat_of(k, 3, 1);
+        call.in[2] = cm_mat_of(value, 3, 1);
+        call.out = cm_mat_of(out, 3, 1);
+        version->forward(&call);
+        assert_true(out[0] == 1.0f && out[1] == 3.0f && isnan(out[2]));
+        assert_true(fabsf(lse[0] + 900000.0f) <= 0.25f && fabsf(lse[1] - 1100000.0f) <= 0.25f);
+    }
+}
+
+static void test_versions_agree(void **state) {
+    (void)state;
+#if defined(__x86_64__)
+    if (!cm_attention_avx2_supported() || !cm_attention_avx512_supported()) skip();
+    for (int i = 0; i < WIDTHS; i++) {
+        sample s, other;
+        sample_create(&s, widths[i]);
+        sample_create(&other, widths[i]);
+        cm_attention_avx2_forward(&s.call);
+        cm_attention_avx512_forward(&other.call);
+        size_t bytes = (size_t)(s.call.out.rows * s.call.out.cols) * sizeof(float);
+        assert_memory_equal(s.call.out.data, other.call.out.data, bytes);
+        assert_memory_equal(s.call.saved, other.call.saved, (size_t)bounds[SEGMENTS] * HEADS * sizeof(float));
+        sample_clear(&s);
+        sample_clear(&other);
+    }
+#else
+    skip();
+#endif
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_parts), cmocka_unit_test(test_extremes),
+                                       cmocka_unit_test(test_versions_agree)};
+    return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
+}
