@@ -4,6 +4,7 @@
 #define CROSSMAMBA_CROSSMAMBA_H
 
 #include <crossmamba/dataset.h>
+#include <crossmamba/embed.h>
 #include <crossmamba/error.h>
 #include <crossmamba/eval.h>
 #include <crossmamba/export.h>

@@ -27,6 +27,11 @@ CM_API const cm_options *cm_model_options(const cm_model *model);
  * notes). Valid until close. */
 CM_API const char *cm_model_card(const cm_model *model);
 
+/* Tells where the checkpoint of a side's pretrained encoder (0 A, 1 B) lies on this machine: its reference
+ * ("/data/esm2_t6_8M_UR50D"), or the whole encoder name when it has several. That it is the same checkpoint
+ * is checked by cm_predict. CM_USAGE when the side's encoder has none. */
+CM_API cm_status cm_model_locate_encoder(cm_model *model, int side, const char *reference, cm_error *error);
+
 #ifdef __cplusplus
 }
 #endif

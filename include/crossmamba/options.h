@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 typedef struct cm_options {
-#define CM_OPTION_TEXT(name, standard, help) char name[64];
+#define CM_OPTION_TEXT(name, standard, help) char name[256];
 #define CM_OPTION_INT(name, standard, least, most, help) long name;
 #define CM_OPTION_REAL(name, standard, least, most, help) double name;
 #define CM_OPTION_FLAG(name, standard, help) int name;

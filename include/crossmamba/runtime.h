@@ -24,6 +24,9 @@ typedef struct cm_runtime {
     void (*progress)(void *context, const cm_progress *report);       /* NULL: silent */
     int (*stop)(void *context); /* polled; non-zero asks for a clean end. NULL: never */
     void *context;
+    /* Folder of the embedding store for pretrained encoders; NULL: $CROSSMAMBA_STORE, else
+     * $XDG_CACHE_HOME/crossmamba/store, else ~/.cache/crossmamba/store; "": none. */
+    const char *store;
 } cm_runtime;
 
 #ifdef __cplusplus

@@ -2,6 +2,7 @@
 #ifndef CROSSMAMBA_TABLES_H
 #define CROSSMAMBA_TABLES_H
 
+#include <crossmamba/error.h>
 #include <crossmamba/export.h>
 
 #ifdef __cplusplus
@@ -33,9 +34,12 @@ typedef struct cm_table_row {
 CM_API int cm_encoder_row(int i, cm_table_row *row);
 CM_API int cm_fusion_row(int i, cm_table_row *row);
 
-/* Arithmetic of a pretrained encoder. CM_AUTO: the fastest on this machine whose cosine similarity to f32 stays at
- * or above 0.9999 in every token of a built-in probe set. */
+/* Arithmetic of a pretrained encoder. CM_AUTO: the fastest on this machine whose cosine similarity to f32
+ * stays at or above 0.9999 in every token of a built-in probe set. */
 typedef enum cm_precision { CM_F32, CM_BF16, CM_INT8, CM_AUTO } cm_precision;
+/* "f32", "bf16", "int8", "auto" */
+CM_API const char *cm_precision_name(cm_precision precision);
+CM_API cm_status cm_precision_parse(cm_precision *precision, const char *name, cm_error *error);
 
 #ifdef __cplusplus
 }

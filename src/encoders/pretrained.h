@@ -4,6 +4,7 @@
 #define CM_ENCODERS_PRETRAINED_H
 
 #include "encoders/family.h"
+#include "io/embedding_store.h"
 #include <crossmamba/runtime.h>
 #include <limits.h>
 
@@ -17,8 +18,9 @@ typedef struct cm_pretrained_options {
     cm_precision precision;
     int layer; /* hidden state, 0 .. layers, negative from the end (-1 the last), or CM_LAST_LAYER */
     cm_long_input long_input;
-    size_t max_memory; /* bytes for one pass besides the weights; 0: 256 MiB */
-    const char *store; /* folder of the embedding store; NULL: none is used */
+    size_t max_memory;         /* bytes for one pass besides the weights; 0: 256 MiB */
+    const char *store;         /* folder of the embedding store; NULL: none is opened */
+    cm_embeddings *embeddings; /* instead of store: one that is open, stays the caller's; NULL: none */
 } cm_pretrained_options;
 
 /* reference: see cm_weights_open; "stored" encoders have no checkpoint. CM_USAGE for a layer that there is

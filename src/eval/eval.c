@@ -95,7 +95,7 @@ static cm_status evaluate(cm_eval_plan *plan, cm_team *team, cm_eval_sink sink, 
                           const cm_runtime *runtime, cm_error *error) {
     const cm_eval_request *r = plan->request;
     cm_features *features = NULL;
-    CM_TRY(cm_features_create(&features, plan->dataset, &r->options, team, runtime, error));
+    CM_TRY(cm_features_create(&features, plan->dataset, &r->options, NULL, team, runtime, error));
     plan->features = features;
     cm_status status = run_plan(plan, team, runtime, error);
     if (status == CM_OK && r->predictions_path)

@@ -1,5 +1,6 @@
 /* Writing and reading the model card. */
 #include "model/card.h"
+#include "base/alloc.h"
 #include "bio/chem.h"
 #include "io/json.h"
 #include <math.h>
@@ -12,7 +13,7 @@ static json_t *options_json(const cm_options *options) {
     json_t *object = json_object();
     int count;
     const cm_option_row *rows = cm_option_rows(&count);
-    char text[64];
+    char text[256];
     for (int i = 0; object && i < count; i++) {
         const char *value = cm_options_get(options, rows[i].name, text, sizeof text);
         if (json_object_set_new(object, rows[i].name, json_string(value)) != 0) {
@@ -32,6 +33,10 @@ static json_t *input_json(const cm_model *model, int side) {
     /* Built-in encoders have no weights: their identity is their name and the library's version. */
     if (input && type == CM_MOLECULE)
         json_object_set_new(input, "chemistry", json_sprintf("RDKit %s", cm_chem_version()));
+    if (input && model->identity[side] && *model->identity[side]) {
+        json_object_set_new(input, "identity", json_string(model->identity[side]));
+        json_object_set_new(input, "precision", json_string(cm_precision_name(model->precision[side])));
+    }
     return input;
 }
 
@@ -111,6 +116,23 @@ static cm_status read_input(const json_t *card, int side, int64_t *width, int64_
     return whole_member(input, "longest", 0, INT64_MAX, longest, file, error);
 }
 
+/* Identity and precision of a side's checkpoints; built-in encoders have none. */
+static cm_status read_identity(const json_t *card, cm_model *model, int side, const char *file,
+                               cm_error *error) {
+    const json_t *inputs = json_object_get(card, "inputs");
+    const json_t *input = json_object_get(inputs, side == 0 ? "a" : "b");
+    const char *identity = json_string_value(json_object_get(input, "identity"));
+    const char *precision = json_string_value(json_object_get(input, "precision"));
+    cm_free(model->identity[side]);
+    model->identity[side] = cm_copy_text(identity ? identity : "", identity ? strlen(identity) : 0);
+    if (!model->identity[side]) return cm_fail_memory(error, 0);
+    if (!identity) return CM_OK;
+    if (!precision || cm_precision_parse(&model->precision[side], precision, NULL) != CM_OK)
+        return cm_fail(error, CM_DATA, file, "card, key precision of an input", "f32, bf16 or int8", "%s",
+                       precision ? precision : "nothing");
+    return CM_OK;
+}
+
 cm_status cm_card_shape_read(const json_t *card, cm_card_shape *shape, const char *file, cm_error *error) {
     const char *text;
     int64_t version, longest;
@@ -144,8 +166,10 @@ cm_status cm_card_apply(const json_t *card, cm_model *model, const char *file, c
     CM_TRY(real_member(calibration, "offset", &model->calibration.offset, file, error));
     CM_TRY(real_member(calibration, "spread", &model->calibration.spread, file, error));
     CM_TRY(real_member(card, "threshold", &model->threshold, file, error));
-    for (int side = 0; side < 2; side++)
+    for (int side = 0; side < 2; side++) {
         CM_TRY(read_input(card, side, &width, &model->longest[side], file, error));
+        CM_TRY(read_identity(card, model, side, file, error));
+    }
     for (size_t i = 0; i < sizeof fact_keys / sizeof *fact_keys; i++) {
         json_t *fact = json_object_get(card, fact_keys[i]);
         if (fact && json_object_set(model->facts, fact_keys[i], fact) != 0) return cm_fail_memory(error, 0);

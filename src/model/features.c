@@ -2,30 +2,33 @@
 #include "model/features.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "model/store_folder.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* One side's encoding job, shared by the team. */
+/* One side's encoding job. */
 typedef struct encode_job {
     const cm_dataset *dataset;
-    const cm_encoder *encoder;
+    cm_encoder *encoder;
     cm_layout layout;
     int side;
-    int64_t first;
-    cm_sparse_tokens *out;
-    cm_error *errors; /* one a member */
+    cm_tokens *out;
+    int64_t *order;    /* entities in the order in which they are encoded */
+    const char **name; /* an id of every entity; NULL: with built-in encoders they are not needed */
 } encode_job;
 
-static void sparse_clear(cm_sparse_tokens *tokens) {
+static void tokens_clear(cm_tokens *tokens) {
+    cm_free(tokens->dense);
     cm_free(tokens->start);
     cm_free(tokens->column);
     cm_free(tokens->value);
-    *tokens = (cm_sparse_tokens){0};
+    *tokens = (cm_tokens){0};
 }
 
 /* Keeps the non-zero entries of dense [tokens, width]. */
-static cm_status sparse_from_dense(cm_sparse_tokens *out, const float *dense, int64_t tokens, int64_t width,
+static cm_status sparse_from_dense(cm_tokens *out, const float *dense, int64_t tokens, int64_t width,
                                    cm_error *error) {
     int64_t entries = 0;
     for (int64_t i = 0; i < tokens * width; i++) entries += dense[i] != 0.0f;
@@ -37,7 +40,7 @@ static cm_status sparse_from_dense(cm_sparse_tokens *out, const float *dense, in
     out->column = cm_new((size_t)entries, sizeof *out->column);
     out->value = cm_new((size_t)entries, sizeof *out->value);
     if (!out->start || !out->column || !out->value) {
-        sparse_clear(out);
+        tokens_clear(out);
         return cm_fail_memory(error, (size_t)entries * 8);
     }
     int32_t at = 0;
@@ -54,67 +57,178 @@ static cm_status sparse_from_dense(cm_sparse_tokens *out, const float *dense, in
     return CM_OK;
 }
 
-static cm_status encode_one(const encode_job *job, int64_t i, cm_error *error) {
-    const cm_entity *entity = &job->dataset->entities[job->side][i];
-    int64_t width = cm_encoder_width(job->encoder);
-    int64_t tokens = cm_encoder_tokens(job->encoder, job->layout, entity->text, entity->length);
-    size_t floats;
-    if (!cm_size_mul((size_t)tokens, (size_t)width, &floats)) return cm_fail_memory(error, SIZE_MAX);
-    float *dense = cm_new(floats, sizeof *dense);
-    if (!dense) return cm_fail_memory(error, floats * sizeof *dense);
-    cm_status status = cm_encoder_encode(job->encoder, entity->text, entity->length, tokens, dense, error);
-    if (status == CM_OK) status = sparse_from_dense(&job->out[i], dense, tokens, width, error);
-    cm_free(dense);
-    return status;
+/* ---- encoding a side in slices ---- */
+
+enum { SLICE = 256, SLICE_FLOATS = 1 << 24 /* temporary floats of a slice, 64 MiB */ };
+
+static bool is_dense(const encode_job *job) {
+    return *cm_encoder_identity(job->encoder) != '\0';
 }
 
-static void encode_range(void *context, int64_t begin, int64_t end, int member) {
-    encode_job *job = context;
-    for (int64_t i = begin; i < end; i++) {
-        if (encode_one(job, job->first + i, &job->errors[member]) != CM_OK) return;
+/* Entities that are encoded together from position first on. */
+static int64_t slice_size(const encode_job *job, int64_t first) {
+    int64_t left = job->dataset->n_entities[job->side] - first, floats = 0, count = 0;
+    if (!is_dense(job)) return left < SLICE ? left : SLICE;
+    while (count < left && (count == 0 || floats < SLICE_FLOATS)) {
+        const cm_entity *entity = &job->dataset->entities[job->side][job->order[first + count++]];
+        floats += cm_encoder_floats(job->encoder, entity->text, entity->length);
     }
+    return count;
 }
 
-/* Encodes the side in slices so that progress and a request to stop come through. */
-static cm_status encode_slices(encode_job *job, cm_team *team, const cm_runtime *runtime, cm_error *error) {
-    enum { SLICE = 256 };
-    int64_t n = job->dataset->n_entities[job->side];
-    for (job->first = 0; job->first < n; job->first += SLICE) {
-        int64_t count = n - job->first < SLICE ? n - job->first : SLICE;
-        cm_team_for(team, count, 8, encode_range, job);
-        for (int m = 0; m < cm_team_size(team); m++) {
-            if (job->errors[m].status == CM_OK) continue;
-            if (error) *error = job->errors[m];
-            return job->errors[m].status;
-        }
-        if (cm_stopped(runtime))
-            return cm_fail(error, CM_INTERRUPTED, NULL, NULL, NULL, "stopped while encoding");
-        cm_report(runtime, job->side == 0 ? "encode A" : "encode B", (double)(job->first + count), (double)n,
-                  "molecules", "");
+static cm_status slice_items(const encode_job *job, int64_t first, int64_t n, cm_encoder_item *items,
+                             cm_error *error) {
+    int64_t width = cm_encoder_width(job->encoder);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t number = job->order[first + i];
+        const cm_entity *entity = &job->dataset->entities[job->side][number];
+        items[i] = (cm_encoder_item){
+            .text = entity->text,
+            .length = entity->length,
+            .tokens = cm_encoder_tokens(job->encoder, job->layout, entity->text, entity->length),
+            .name = job->name ? job->name[number] : NULL};
+        size_t floats;
+        if (!cm_size_mul((size_t)items[i].tokens, (size_t)width, &floats))
+            return cm_fail_memory(error, SIZE_MAX);
+        items[i].out = cm_new(floats, sizeof *items[i].out);
+        if (!items[i].out) return cm_fail_memory(error, floats * sizeof *items[i].out);
     }
     return CM_OK;
 }
 
-static cm_status encode_side(cm_features *features, const cm_dataset *dataset, int side, const char *name,
-                             cm_layout layout, cm_team *team, const cm_runtime *runtime, cm_error *error) {
-    cm_encoder *encoder = NULL;
-    cm_molecule_type type = side == 0 ? dataset->task->a : dataset->task->b;
-    CM_TRY(cm_encoder_create(&encoder, name, type, error));
-    int64_t n = dataset->n_entities[side];
-    features->width[side] = cm_encoder_width(encoder);
-    features->n_entities[side] = n;
-    features->entities[side] = cm_new((size_t)n, sizeof(cm_sparse_tokens));
-    encode_job job = {.dataset = dataset,
-                      .encoder = encoder,
-                      .layout = layout,
-                      .side = side,
-                      .out = features->entities[side],
-                      .errors = cm_new((size_t)cm_team_size(team), sizeof(cm_error))};
-    cm_status status = job.out && job.errors ? encode_slices(&job, team, runtime, error)
-                                             : cm_fail_memory(error, (size_t)n * sizeof(cm_sparse_tokens));
-    cm_free(job.errors);
-    cm_encoder_destroy(encoder);
+/* Takes the matrices over, or their non-zero entries. */
+static cm_status keep_items(const encode_job *job, int64_t first, int64_t n, cm_encoder_item *items,
+                            cm_error *error) {
+    for (int64_t i = 0; i < n; i++) {
+        cm_tokens *out = &job->out[job->order[first + i]];
+        if (is_dense(job)) {
+            *out = (cm_tokens){.tokens = items[i].tokens, .dense = items[i].out};
+            items[i].out = NULL;
+        } else
+            CM_TRY(
+                sparse_from_dense(out, items[i].out, items[i].tokens, cm_encoder_width(job->encoder), error));
+    }
+    return CM_OK;
+}
+
+static cm_status encode_slice(const encode_job *job, int64_t first, int64_t n, const cm_runtime *runtime,
+                              cm_error *error) {
+    cm_encoder_item *items = cm_new((size_t)n, sizeof *items);
+    if (!items) return cm_fail_memory(error, (size_t)n * sizeof *items);
+    cm_status status = slice_items(job, first, n, items, error);
+    if (status == CM_OK)
+        status = cm_encoder_encode_items(job->encoder, job->layout, items, n, runtime, error);
+    if (status == CM_OK) status = keep_items(job, first, n, items, error);
+    for (int64_t i = 0; i < n; i++) cm_free(items[i].out);
+    cm_free(items);
     return status;
+}
+
+/* In slices, so that progress and a request to stop come through. */
+static cm_status encode_slices(const encode_job *job, const cm_runtime *runtime, cm_error *error) {
+    int64_t n = job->dataset->n_entities[job->side], done = 0;
+    while (done < n) {
+        int64_t count = slice_size(job, done);
+        CM_TRY(encode_slice(job, done, count, runtime, error));
+        done += count;
+        if (cm_stopped(runtime))
+            return cm_fail(error, CM_INTERRUPTED, NULL, NULL, NULL, "stopped while encoding");
+        cm_report(runtime, job->side == 0 ? "encode A" : "encode B", (double)done, (double)n, "molecules",
+                  "");
+    }
+    return CM_OK;
+}
+
+/* ---- preparing a side ---- */
+
+typedef struct length_order {
+    int64_t length, number;
+} length_order;
+
+static int by_length(const void *a, const void *b) {
+    const length_order *x = a, *y = b;
+    if (x->length != y->length) return x->length < y->length ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Pretrained encoders run molecules of similar length together, so those are encoded by length. */
+static cm_status order_entities(encode_job *job, cm_error *error) {
+    int64_t n = job->dataset->n_entities[job->side];
+    length_order *keys = cm_new((size_t)n, sizeof *keys);
+    job->order = cm_new((size_t)n, sizeof *job->order);
+    if (keys && job->order) {
+        for (int64_t i = 0; i < n; i++)
+            keys[i] = (length_order){job->dataset->entities[job->side][i].length, i};
+        if (is_dense(job)) qsort(keys, (size_t)n, sizeof *keys, by_length);
+        for (int64_t i = 0; i < n; i++) job->order[i] = keys[i].number;
+    }
+    cm_free(keys);
+    return keys && job->order ? CM_OK : cm_fail_memory(error, (size_t)n * sizeof *keys);
+}
+
+static cm_status name_entities(encode_job *job, cm_error *error) {
+    if (!is_dense(job)) return CM_OK;
+    size_t n = (size_t)job->dataset->n_entities[job->side];
+    job->name = cm_new(n, sizeof *job->name);
+    if (!job->name) return cm_fail_memory(error, n * sizeof *job->name);
+    for (int64_t i = job->dataset->n_pairs - 1; i >= 0; i--)
+        job->name[job->dataset->pairs[i].entity[job->side]] = job->dataset->pairs[i].id[job->side];
+    return CM_OK;
+}
+
+static cm_status check_identity(const cm_features *features, int side, const char *name,
+                                const cm_expected_encoder *expected, cm_error *error) {
+    if (!expected || !expected->identity || strcmp(expected->identity, features->identity[side]) == 0)
+        return CM_OK;
+    return cm_fail(error, CM_MODEL, name, side == 0 ? "encoder of side A" : "encoder of side B",
+                   *expected->identity ? expected->identity : "built-in parts only", "%s",
+                   features->identity[side]);
+}
+
+static cm_status open_encoder(cm_features *features, encode_job *job, const char *name,
+                              const cm_encoder_setup *setup, const cm_expected_encoder *expected,
+                              cm_error *error) {
+    int side = job->side;
+    cm_molecule_type type = side == 0 ? job->dataset->task->a : job->dataset->task->b;
+    cm_encoder_setup own = *setup;
+    if (expected && expected->identity && *expected->identity) own.precision = expected->precision;
+    CM_TRY(cm_encoder_create(&job->encoder, name, type, &own, error));
+    const char *identity = cm_encoder_identity(job->encoder);
+    features->identity[side] = cm_copy_text(identity, strlen(identity));
+    if (!features->identity[side]) return cm_fail_memory(error, strlen(identity));
+    features->precision[side] = cm_encoder_precision(job->encoder);
+    features->width[side] = cm_encoder_width(job->encoder);
+    return check_identity(features, side, name, expected, error);
+}
+
+static cm_status encode_side(cm_features *features, const cm_dataset *dataset, int side, const char *name,
+                             cm_layout layout, const cm_encoder_setup *setup,
+                             const cm_expected_encoder *expected, const cm_runtime *runtime,
+                             cm_error *error) {
+    encode_job job = {.dataset = dataset, .layout = layout, .side = side};
+    cm_status status = open_encoder(features, &job, name, setup, expected, error);
+    if (status == CM_OK) {
+        size_t n = (size_t)dataset->n_entities[side];
+        features->n_entities[side] = dataset->n_entities[side];
+        job.out = features->entities[side] = cm_new(n, sizeof(cm_tokens));
+        if (!job.out) status = cm_fail_memory(error, n * sizeof(cm_tokens));
+    }
+    if (status == CM_OK) status = order_entities(&job, error);
+    if (status == CM_OK) status = name_entities(&job, error);
+    if (status == CM_OK) status = encode_slices(&job, runtime, error);
+    cm_free(job.order);
+    cm_free(job.name);
+    cm_encoder_destroy(job.encoder);
+    return status;
+}
+
+/* Whether any part of an encoder name needs the embedding store. */
+static bool needs_store(const char *name) {
+    while (name) {
+        cm_encoder_word word = cm_encoder_next_word(&name);
+        if (word.reference) return true;
+    }
+    return false;
 }
 
 void cm_features_resolve(cm_options *options, const cm_task *task) {
@@ -125,16 +239,23 @@ void cm_features_resolve(cm_options *options, const cm_task *task) {
 }
 
 cm_status cm_features_create(cm_features **features, const cm_dataset *dataset, const cm_options *options,
-                             cm_team *team, const cm_runtime *runtime, cm_error *error) {
+                             const cm_expected_encoder expected[2], cm_team *team, const cm_runtime *runtime,
+                             cm_error *error) {
     cm_options resolved = *options;
     cm_features_resolve(&resolved, dataset->task);
     cm_layout layout;
+    cm_encoder_setup setup = {.team = team};
+    char store[CM_STORE_PATH];
     CM_TRY(cm_layout_parse(&layout, resolved.layout, error));
+    CM_TRY(cm_precision_parse(&setup.precision, resolved.precision, error));
+    if (needs_store(resolved.encoder_a) || needs_store(resolved.encoder_b))
+        CM_TRY(cm_store_prepare(runtime, store, &setup.store, error));
     cm_features *f = cm_new(1, sizeof *f);
     if (!f) return cm_fail_memory(error, sizeof *f);
-    cm_status status = encode_side(f, dataset, 0, resolved.encoder_a, layout, team, runtime, error);
-    if (status == CM_OK)
-        status = encode_side(f, dataset, 1, resolved.encoder_b, layout, team, runtime, error);
+    cm_status status = CM_OK;
+    for (int side = 0; side < 2 && status == CM_OK; side++)
+        status = encode_side(f, dataset, side, side == 0 ? resolved.encoder_a : resolved.encoder_b, layout,
+                             &setup, expected ? &expected[side] : NULL, runtime, error);
     if (status != CM_OK) {
         cm_features_destroy(f);
         return status;
@@ -147,8 +268,9 @@ void cm_features_destroy(cm_features *features) {
     if (!features) return;
     for (int side = 0; side < 2; side++) {
         for (int64_t i = 0; features->entities[side] && i < features->n_entities[side]; i++)
-            sparse_clear(&features->entities[side][i]);
+            tokens_clear(&features->entities[side][i]);
         cm_free(features->entities[side]);
+        cm_free(features->identity[side]);
     }
     cm_free(features);
 }
@@ -180,7 +302,14 @@ static unsigned char *mark_entities(const cm_dataset *dataset, int side, const i
     return used;
 }
 
-static void add_moments(const cm_sparse_tokens *tokens, double *sum, double *square) {
+static void add_moments(const cm_tokens *tokens, int64_t width, double *sum, double *square) {
+    for (int64_t t = 0; tokens->dense && t < tokens->tokens; t++)
+        for (int64_t c = 0; c < width; c++) {
+            double v = tokens->dense[t * width + c];
+            sum[c] += v;
+            square[c] += v * v;
+        }
+    if (tokens->dense) return;
     for (int32_t e = 0; e < tokens->start[tokens->tokens]; e++) {
         double v = tokens->value[e];
         sum[tokens->column[e]] += v;
@@ -199,7 +328,7 @@ cm_status cm_standard_fit(cm_standard *standard, const cm_features *features, co
         double *square = sum + width, tokens = 0;
         for (int64_t i = 0; i < features->n_entities[side]; i++) {
             if (!used[i]) continue;
-            add_moments(&features->entities[side][i], sum, square);
+            add_moments(&features->entities[side][i], width, sum, square);
             tokens += (double)features->entities[side][i].tokens;
         }
         for (int64_t c = 0; c < width && tokens > 0; c++) {
@@ -268,10 +397,15 @@ static cm_status make_room(void **block, size_t *room, size_t count, size_t size
     return *block ? CM_OK : cm_fail_memory(error, count * size);
 }
 
-static void fill_rows(const cm_gather *g, int side, const cm_sparse_tokens *tokens, float *rows) {
+static void fill_rows(const cm_gather *g, int side, const cm_tokens *tokens, float *rows) {
     int64_t width = g->features->width[side];
     for (int64_t t = 0; t < tokens->tokens; t++) {
         float *row = rows + t * width;
+        if (tokens->dense) {
+            for (int64_t c = 0; c < width; c++)
+                row[c] = standardise(&g->standard[side], c, tokens->dense[t * width + c], g->clip);
+            continue;
+        }
         memcpy(row, g->zero[side], (size_t)width * sizeof *row);
         for (int32_t e = tokens->start[t]; e < tokens->start[t + 1]; e++) {
             int32_t c = tokens->column[e];

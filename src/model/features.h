@@ -1,7 +1,8 @@
 /* Encoded molecules of a data set, standardisation, and the assembly of batches.
  *
- * Token matrices are kept as sparse rows (spectra, fingerprints and one-hot columns are mostly zero), so
- * that every distinct molecule is encoded once and windows of thousands of molecules fit in memory. */
+ * Token matrices of built-in encoders are kept as sparse rows (spectra, fingerprints and one-hot columns are
+ * mostly zero), so that every distinct molecule is encoded once and windows of thousands of molecules fit in
+ * memory; those of pretrained encoders, which have no zeros, as they are. */
 #ifndef CM_MODEL_FEATURES_H
 #define CM_MODEL_FEATURES_H
 
@@ -9,24 +10,35 @@
 #include "encoders/encoder.h"
 #include "fusion/net.h"
 
-/* The tokens of one molecule; token t holds entries start[t] .. start[t + 1] of column and value. */
-typedef struct cm_sparse_tokens {
+/* The tokens of one molecule: dense, or token t holds entries start[t] .. start[t + 1] of column and value.
+ */
+typedef struct cm_tokens {
     int64_t tokens;
+    float *dense;    /* [tokens, width]; NULL: sparse */
     int32_t *start;  /* [tokens + 1] */
     int32_t *column; /* [entries] */
     float *value;    /* [entries] */
-} cm_sparse_tokens;
+} cm_tokens;
 
 typedef struct cm_features {
     int64_t width[2];
     int64_t n_entities[2];
-    cm_sparse_tokens *entities[2]; /* by entity number of the data set */
+    cm_tokens *entities[2]; /* by entity number of the data set */
+    char *identity[2];      /* of the checkpoints behind the encoder; "": all parts are built in */
+    cm_precision precision[2];
 } cm_features;
 
-/* Encodes every entity of dataset with options->encoder_a, encoder_b and layout ("auto": the task's
- * encoders). CM_INTERRUPTED when runtime asks to stop. */
+/* Encodes every entity of dataset with options->encoder_a, encoder_b, layout and precision ("auto": the
+ * task's encoders). expected: a model's identities and precisions as they were at training, which must come
+ * out again (CM_MODEL naming both; precision then overrides the option), or NULL. CM_INTERRUPTED when runtime
+ * asks to stop. */
+typedef struct cm_expected_encoder {
+    const char *identity; /* NULL: nothing is expected */
+    cm_precision precision;
+} cm_expected_encoder;
 cm_status cm_features_create(cm_features **features, const cm_dataset *dataset, const cm_options *options,
-                             cm_team *team, const cm_runtime *runtime, cm_error *error);
+                             const cm_expected_encoder expected[2], cm_team *team, const cm_runtime *runtime,
+                             cm_error *error);
 void cm_features_destroy(cm_features *features);
 
 /* Replaces "auto" in the encoder names by the task's defaults. */

@@ -2,6 +2,7 @@
 #include "model/network.h"
 #include "base/alloc.h"
 #include <math.h>
+#include <string.h>
 
 enum {
     BATCH_TOKENS = 4096, /* tokens of both sides in one pass when the caller leaves it open */
@@ -36,9 +37,26 @@ void cm_model_close(cm_model *model) {
     cm_net_destroy(model->net);
     cm_standard_clear(&model->standard[0]);
     cm_standard_clear(&model->standard[1]);
+    cm_free(model->identity[0]);
+    cm_free(model->identity[1]);
     json_decref(model->facts);
     cm_free(model->card);
     cm_free(model);
+}
+
+cm_status cm_model_note_encoders(cm_model *model, const cm_features *features, cm_error *error) {
+    for (int side = 0; side < 2; side++) {
+        cm_free(model->identity[side]);
+        model->identity[side] = cm_copy_text(features->identity[side], strlen(features->identity[side]));
+        if (!model->identity[side]) return cm_fail_memory(error, 0);
+        model->precision[side] = features->precision[side];
+    }
+    return CM_OK;
+}
+
+cm_status cm_model_locate_encoder(cm_model *model, int side, const char *reference, cm_error *error) {
+    char *name = side == 0 ? model->options.encoder_a : model->options.encoder_b;
+    return cm_encoder_relocate(name, reference, name, sizeof model->options.encoder_a, error);
 }
 
 const cm_task *cm_model_task(const cm_model *model) {

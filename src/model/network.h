@@ -16,14 +16,19 @@ struct cm_model {
     double label_least, label_most; /* affinity: values are clipped to this range of the training labels */
     int64_t longest[2];             /* longest training molecule of each side */
     cm_calibration calibration;
-    double threshold; /* binary: class 1 at and above; chosen on the inner validation fold */
-    json_t *facts;    /* object: data, training, metrics, licence, notes of the card */
-    char *card;       /* JSON text, made on demand */
+    double threshold;          /* binary: class 1 at and above; chosen on the inner validation fold */
+    char *identity[2];         /* of the checkpoints behind each side's encoder; NULL or "": built in */
+    cm_precision precision[2]; /* in which they ran */
+    json_t *facts;             /* object: data, training, metrics, licence, notes of the card */
+    char *card;                /* JSON text, made on demand */
 };
 
 /* A model with the network of options for inputs of these widths; all weights 0, no standardisation yet. */
 cm_status cm_model_create(cm_model **model, const cm_task *task, const cm_options *options, int64_t width_a,
                           int64_t width_b, cm_error *error);
+
+/* Takes over which checkpoints, in which precision, made features. */
+cm_status cm_model_note_encoders(cm_model *model, const cm_features *features, cm_error *error);
 
 /* Writes the model file, atomically; the same model gives the same bytes. */
 cm_status cm_model_save(cm_model *model, const char *path, cm_error *error);

@@ -76,12 +76,14 @@ cm_status cm_predict(cm_model *model, const cm_dataset *dataset, long batch, cm_
                        dataset->task->name);
     cm_team *team = cm_team_create(runtime && runtime->threads > 1 ? runtime->threads : 1);
     if (!team) return cm_fail_memory(error, 0);
+    const cm_expected_encoder expected[2] = {{model->identity[0], model->precision[0]},
+                                             {model->identity[1], model->precision[1]}};
     cm_features *features = NULL;
     double *score = cm_new(SINK_PAIRS, sizeof *score);
     int64_t *index = cm_new(SINK_PAIRS, sizeof *index);
     cm_status status = score && index ? CM_OK : cm_fail_memory(error, SINK_PAIRS * sizeof *score);
     if (status == CM_OK)
-        status = cm_features_create(&features, dataset, &model->options, team, runtime, error);
+        status = cm_features_create(&features, dataset, &model->options, expected, team, runtime, error);
     if (status == CM_OK) status = check_widths(model, features, error);
     if (status == CM_OK)
         status = predict_slices(model, dataset, features, batch, team, score, index, sink, context, runtime,

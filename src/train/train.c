@@ -66,6 +66,7 @@ static cm_status train_with(const cm_train_request *request, const cm_dataset *d
                           .resume = request->resume};
     cm_model *model = NULL;
     cm_status status = cm_fit(&model, &fit, team, runtime, error);
+    if (status == CM_OK) status = cm_model_note_encoders(model, features, error);
     if (status == CM_OK) status = add_facts(model, request, dataset, error);
     if (status == CM_OK) status = cm_model_save(model, request->model_path, error);
     if (status == CM_OK) {
@@ -88,8 +89,9 @@ cm_status cm_train(const cm_train_request *request, const cm_dataset *dataset, c
         return cm_fail_memory(error, 0);
     cm_team *team = cm_team_create(runtime && runtime->threads > 1 ? runtime->threads : 1);
     cm_features *features = NULL;
-    cm_status status = team ? cm_features_create(&features, dataset, &request->options, team, runtime, error)
-                            : cm_fail_memory(error, 0);
+    cm_status status =
+        team ? cm_features_create(&features, dataset, &request->options, NULL, team, runtime, error)
+             : cm_fail_memory(error, 0);
     if (status == CM_OK) status = train_with(request, dataset, path.data, features, team, runtime, error);
     cm_features_destroy(features);
     cm_team_destroy(team);

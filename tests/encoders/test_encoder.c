@@ -3,6 +3,7 @@
 #include "bio/kmer.h"
 #include "bio/smiles.h"
 #include "encoders/encoder.h"
+#include "io/embedding_store.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,7 @@
 static cm_encoder *make(const char *name, cm_molecule_type type) {
     cm_encoder *encoder = NULL;
     cm_error error;
-    if (cm_encoder_create(&encoder, name, type, &error) != CM_OK) fail_msg("%s: %s", name, error.found);
+    if (cm_encoder_create(&encoder, name, type, NULL, &error) != CM_OK) fail_msg("%s: %s", name, error.found);
     return encoder;
 }
 
@@ -72,8 +73,9 @@ static void test_rows(void **state) {
     for (; cm_encoder_row(n, &row); n++) {
         assert_true(strlen(row.name) > 0 && strlen(row.help) > 0);
         assert_null(strchr(row.name, '+'));
+        assert_null(strchr(row.name, ':'));
     }
-    assert_int_equal(n, 4);
+    assert_true(n >= 5);
     assert_int_equal(cm_encoder_row(-1, &row), 0);
     assert_int_equal(cm_encoder_row(0, &row), 1);
     assert_string_equal(row.name, "kmer");
@@ -88,7 +90,7 @@ typedef struct name_case {
 static void test_names(void **state) {
     (void)state;
     static const name_case refused[] = {
-        {"", CM_RNA, "''", "one of kmer, onehot, or several joined by '+'"},
+        {"", CM_RNA, "''", "one of kmer, onehot, stored:.., or several joined by '+'"},
         {"esm", CM_PROTEIN, "'esm'", "one of kmer, onehot,"},
         {"kmer+", CM_RNA, "''", "kmer, onehot"},
         {"+kmer", CM_RNA, "''", "kmer, onehot"},
@@ -102,12 +104,121 @@ static void test_names(void **state) {
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         cm_encoder *encoder = (cm_encoder *)state;
         cm_error error;
-        assert_int_equal(cm_encoder_create(&encoder, refused[i].name, refused[i].type, &error), CM_USAGE);
+        assert_int_equal(cm_encoder_create(&encoder, refused[i].name, refused[i].type, NULL, &error),
+                         CM_USAGE);
         assert_null(encoder);
         assert_string_equal(error.found, refused[i].found);
         if (strstr(error.expected, refused[i].listed) == NULL)
             fail_msg("%s: %s", refused[i].name, error.expected);
     }
+}
+
+/* Where names are cut: a reference may hold '+' and ':', and ends where the name of a row follows a '+'. */
+static void test_words(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *words[4];
+    } cases[] = {
+        {"kmer", {"kmer|-"}},
+        {"kmer+onehot", {"kmer|-", "onehot|-"}},
+        {"stored:a", {"stored|a"}},
+        {"stored:", {"stored|"}},
+        {"stored:a+kmer", {"stored|a", "kmer|-"}},
+        {"stored:a+b+kmer", {"stored|a+b", "kmer|-"}},
+        {"stored:/x+kmers/y+kmer/+onehot", {"stored|/x+kmers/y+kmer/", "onehot|-"}},
+        {"stored:a:b+stored:c+", {"stored|a:b", "stored|c+"}},
+        {"kmer+", {"kmer|-", "|-"}},
+        {"", {"|-"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *rest = cases[i].name;
+        for (int k = 0; cases[i].words[k] != NULL; k++) {
+            assert_non_null(rest);
+            cm_encoder_word word = cm_encoder_next_word(&rest);
+            char text[96];
+            snprintf(text, sizeof text, "%.*s|%.*s", (int)word.name_length, word.name,
+                     word.reference != NULL ? (int)word.reference_length : 1,
+                     word.reference != NULL ? word.reference : "-");
+            assert_string_equal(text, cases[i].words[k]);
+        }
+        assert_null(rest);
+    }
+}
+
+static void test_relocate(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *given, *result; /* NULL: refused */
+    } cases[] = {
+        {"stored:a", "b", "stored:b"},
+        {"stored:a", "stored:b", "stored:b"},
+        {"kmer+stored:a+onehot", "/x/y+z", "kmer+stored:/x/y+z+onehot"},
+        {"kmer+stored:a", "kmer+stored:b", "kmer+stored:b"},
+        {"stored:a+stored:b", "c", NULL},
+        {"stored:a+stored:b", "stored:c+stored:d", "stored:c+stored:d"},
+        {"kmer", "x", NULL},
+        {"stored:a+onehot", "b+kmer", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char out[40] = "untouched";
+        cm_error error;
+        cm_status status = cm_encoder_relocate(cases[i].name, cases[i].given, out, sizeof out, &error);
+        assert_int_equal(status, cases[i].result != NULL ? CM_OK : CM_USAGE);
+        assert_string_equal(out, cases[i].result != NULL ? cases[i].result : "untouched");
+    }
+    char small[8];
+    assert_int_equal(cm_encoder_relocate("stored:a", "much longer", small, sizeof small, NULL), CM_USAGE);
+}
+
+/* Imported embeddings: whole, pooled, windows, beside a built-in part; a text that the store does not know.
+ */
+static void test_stored(void **state) {
+    (void)state;
+    char folder[] = "/tmp/crossmamba-encoder-XXXXXX", file[64];
+    assert_non_null(mkdtemp(folder));
+    const float rows[] = {1, 10, 2, 20, 3, 30, 6, 40};
+    const cm_embeddings_record record = {"ACGU", 4, 4, rows};
+    cm_embeddings *store = NULL;
+    cm_error error;
+    assert_int_equal(cm_embeddings_open(&store, folder, true, &error), CM_OK);
+    assert_int_equal(cm_embeddings_encoder(store, "stored:mine", 2, "test", &error), CM_OK);
+    assert_int_equal(cm_embeddings_put(store, "stored:mine", 2, &record, 1, &error), CM_OK);
+    cm_embeddings_close(store);
+
+    cm_encoder_setup setup = {.store = folder};
+    cm_encoder *encoder = NULL;
+    assert_int_equal(cm_encoder_create(&encoder, "stored:other", CM_RNA, &setup, &error), CM_MODEL);
+    assert_int_equal(cm_encoder_create(&encoder, "stored", CM_RNA, &setup, &error), CM_USAGE);
+    assert_int_equal(cm_encoder_create(&encoder, "kmer:x", CM_RNA, &setup, &error), CM_USAGE);
+    assert_int_equal(cm_encoder_create(&encoder, "stored:mine", CM_RNA, NULL, &error), CM_USAGE);
+    assert_int_equal(cm_encoder_create(&encoder, "stored:mine+onehot", CM_RNA, &setup, &error), CM_OK);
+    assert_int_equal(cm_encoder_width(encoder), 7);
+    assert_string_equal(cm_encoder_identity(encoder), "stored:mine");
+
+    float out[4 * 7];
+    cm_encoder_item item = {.text = "ACGU", .length = 4, .tokens = 1, .out = out};
+    assert_int_equal(cm_encoder_tokens(encoder, layout("pooled"), "ACGU", 4), 1);
+    assert_int_equal(cm_encoder_encode_items(encoder, layout("pooled"), &item, 1, NULL, &error), CM_OK);
+    assert_true(out[0] == 3 && out[1] == 25 && out[2] == 0.25f);
+    item.tokens = cm_encoder_tokens(encoder, layout("windows:2"), "ACGU", 4);
+    assert_int_equal(item.tokens, 2);
+    assert_int_equal(cm_encoder_encode_items(encoder, layout("windows:2"), &item, 1, NULL, &error), CM_OK);
+    assert_true(out[0] == 1.5f && out[1] == 15 && out[7] == 4.5f && out[8] == 35);
+    item.tokens = cm_encoder_tokens(encoder, layout("residues"), "ACGU", 4);
+    assert_int_equal(item.tokens, 4);
+    assert_int_equal(cm_encoder_encode_items(encoder, layout("residues"), &item, 1, NULL, &error), CM_OK);
+    for (int t = 0; t < 4; t++) assert_memory_equal(out + 7 * t, rows + 2 * t, 2 * sizeof(float));
+
+    item = (cm_encoder_item){.text = "AAAA", .length = 4, .tokens = 1, .out = out, .name = "r7"};
+    assert_int_equal(cm_encoder_encode_items(encoder, layout("pooled"), &item, 1, NULL, &error), CM_DATA);
+    assert_non_null(strstr(error.found, "r7"));
+    cm_encoder_destroy(encoder);
+    static const char *const files[] = {"data.mdb", "lock.mdb"};
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(file, sizeof file, "%s/%s", folder, files[i]);
+        remove(file);
+    }
+    remove(folder);
 }
 
 static void test_widths(void **state) {
@@ -243,7 +354,7 @@ static void test_failures(void **state) {
     assert_int_equal(encoded, CM_MEMORY);
     cm_encoder_destroy(encoder);
     fail_alloc_from(0);
-    cm_status created = cm_encoder_create(&encoder, "kmer", CM_RNA, &error);
+    cm_status created = cm_encoder_create(&encoder, "kmer", CM_RNA, NULL, &error);
     assert_true(fail_alloc_stop());
     assert_int_equal(created, CM_MEMORY);
     assert_null(encoder);
@@ -256,7 +367,8 @@ int main(void) {
         cmocka_unit_test(test_token_counts),   cmocka_unit_test(test_onehot),
         cmocka_unit_test(test_kmer_join),      cmocka_unit_test(test_smiles),
         cmocka_unit_test(test_morgan_repeats), cmocka_unit_test(test_length_counts),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_failures),       cmocka_unit_test(test_words),
+        cmocka_unit_test(test_relocate),       cmocka_unit_test(test_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

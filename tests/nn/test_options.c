@@ -92,13 +92,13 @@ static void test_refused(void **state) {
         assert_string_equal(e.place, bad[i][0]);
         assert_memory_equal(&o, &before, sizeof o);
     }
-    char text[65], back[80];
-    memset(text, 'x', 64);
-    text[64] = 0;
+    char text[257], back[300];
+    memset(text, 'x', 256);
+    text[256] = 0;
     cm_error e;
     assert_int_equal(cm_options_set(&o, "layout", text, &e), CM_USAGE);
-    assert_string_equal(e.expected, "at most 63 bytes");
-    text[63] = 0;
+    assert_string_equal(e.expected, "at most 255 bytes");
+    text[255] = 0;
     assert_int_equal(cm_options_set(&o, "layout", text, &e), CM_OK);
     assert_string_equal(cm_options_get(&o, "layout", back, sizeof back), text);
     assert_null(cm_options_get(&o, "layouts", back, sizeof back));

@@ -54,7 +54,7 @@ static double fit_loss(const synthetic *s, const cm_options *options, double *sc
     cm_error error = {0};
     int64_t index[1024];
     for (int64_t i = 0; i < d->n_pairs; i++) index[i] = i;
-    assert_int_equal(cm_features_create(&features, d, options, NULL, NULL, &error), CM_OK);
+    assert_int_equal(cm_features_create(&features, d, options, NULL, NULL, NULL, &error), CM_OK);
     cm_fit_request request = {
         .options = options, .dataset = d, .features = features, .index = index, .n = d->n_pairs};
     assert_int_equal(cm_fit(&model, &request, NULL, NULL, &error), CM_OK);
