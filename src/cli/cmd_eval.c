@@ -19,6 +19,7 @@ static const cm_arg_row rows[] = {
     {"predictions", "FILE", false, false, "write the out-of-fold predictions as TSV"},
     {"checkpoint", "FOLDER", false, false, "keep finished trainings there and do not repeat them"},
     CM_OUTPUT_ROWS,
+    CM_STORE_ROWS,
     CM_RUN_ROWS,
     {0},
 };

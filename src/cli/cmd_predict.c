@@ -9,8 +9,11 @@ static const cm_arg_row rows[] = {
     CM_DATA_ROWS,
     {"a-text", "SEQUENCE", false, false, "a single pair instead of files: the sequence of side A"},
     {"b-text", "SEQUENCE", false, false, "and the sequence or SMILES of side B"},
+    {"encoder-a", "REF", false, false, "where the checkpoint of side A's pretrained encoder lies here"},
+    {"encoder-b", "REF", false, false, "the same of side B"},
     {"batch", "N", false, false, "pairs per pass; never changes a result [chosen]"},
     CM_OUTPUT_ROWS,
+    CM_STORE_ROWS,
     CM_RUN_ROWS,
     {0},
 };
@@ -48,6 +51,16 @@ static cm_status open_pairs(const cm_args *args, const cm_task *task, const cm_r
     return status;
 }
 
+/* The checkpoints, where they lie elsewhere than at training. */
+static cm_status locate_encoders(const cm_args *args, cm_model *model, cm_error *error) {
+    cm_status status = CM_OK;
+    for (int side = 0; side < 2 && status == CM_OK; side++) {
+        const char *reference = cm_args_get(args, side == 0 ? "encoder-a" : "encoder-b");
+        if (reference) status = cm_model_locate_encoder(model, side, reference, error);
+    }
+    return status;
+}
+
 static cm_status run(const cm_args *args, const cm_options *unused, cm_error *error) {
     (void)unused;
     cm_runtime runtime;
@@ -57,6 +70,7 @@ static cm_status run(const cm_args *args, const cm_options *unused, cm_error *er
     cm_status status = cm_cli_runtime(args, &runtime, error);
     if (status == CM_OK) status = cm_args_integer(args, "batch", 1, 1000000, 0, &batch, error);
     if (status == CM_OK) status = cm_model_open(&model, cm_args_get(args, "model"), error);
+    if (status == CM_OK) status = locate_encoders(args, model, error);
     if (status == CM_OK) status = open_pairs(args, cm_model_task(model), &runtime, &dataset, error);
     if (status == CM_OK) {
         sink_state state = {.unit = cm_model_task(model)->unit};

@@ -16,6 +16,7 @@ static const cm_arg_row rows[] = {
     {"notes", "TEXT", false, false, "free text for the model card"},
     {"licence", "TEXT", false, false, "licence of the training data, for the model card"},
     {"evaluation", "FILE", false, false, "a table of crossmamba eval for the model card"},
+    CM_STORE_ROWS,
     CM_RUN_ROWS,
     {0},
 };

@@ -21,12 +21,24 @@
         "quiet", NULL, false, false, "no progress and no messages"                   \
     }
 
+/* Rows of commands that run pretrained encoders; cm_cli_runtime reads them. */
+#define CM_STORE_ROWS                                                                                 \
+    {"store", "DIR", false, false,                                                                    \
+     "embedding store [$CROSSMAMBA_STORE, else crossmamba/store in the cache folder]"},               \
+    {                                                                                                 \
+        "no-store", NULL, false, false, "embeddings of pretrained encoders are neither read nor kept" \
+    }
+
 /* A runtime that reports to stderr (a bar only on a terminal) and stops on Ctrl-C and SIGTERM. */
 cm_status cm_cli_runtime(const cm_args *args, cm_runtime *runtime, cm_error *error);
 
 /* Opens the data set that the options name. labels as in cm_dataset_options. */
 cm_status cm_cli_dataset(const cm_args *args, const cm_task *task, int labels, const char *fold_column,
                          const cm_runtime *runtime, cm_dataset **dataset, cm_error *error);
+
+/* Compares the precisions of an encoder, as a table on stream. */
+cm_status cm_cli_precisions(const cm_embed_options *options, FILE *stream, const cm_runtime *runtime,
+                            cm_error *error);
 
 /* Fills *error; file or place may be NULL. */
 cm_status cm_cli_fail(cm_error *error, cm_status status, const char *file, const char *place,

@@ -86,7 +86,10 @@ cm_status cm_cli_runtime(const cm_args *args, cm_runtime *runtime, cm_error *err
                             .log = print_log,
                             .progress = print_progress,
                             .stop = asked_to_stop,
-                            .context = &t};
+                            .context = &t,
+                            .store = cm_args_get(args, "no-store") ? "" : cm_args_get(args, "store")};
+    if (cm_args_count(args, "no-store") > 0 && cm_args_count(args, "store") > 0)
+        return cm_cli_fail(error, CM_USAGE, NULL, "options --store, --no-store", "one of them", "both");
     return CM_OK;
 }
 
