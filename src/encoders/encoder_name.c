@@ -6,13 +6,21 @@
 #include <string.h>
 
 #define X(symbol) extern const cm_encoder_part cm_encoder_##symbol;
+#define FAMILY(symbol, type, help_)                                       \
+    extern const cm_family cm_family_##symbol;                            \
+    static const cm_encoder_part part_##symbol = {                        \
+        .name = #symbol,                                                  \
+        .help = help_,                                                    \
+        .types = 1u << (type),                                            \
+        .reference = "FOLDER, .safetensors file or name of a repository", \
+        .family = &cm_family_##symbol,                                    \
+    };
 #include "encoders/encoders.def"
-#undef X
 
 static const cm_encoder_part *const parts[] = {
 #define X(symbol) &cm_encoder_##symbol,
+#define FAMILY(symbol, type, help) &part_##symbol,
 #include "encoders/encoders.def"
-#undef X
 };
 
 enum { N_PARTS = sizeof parts / sizeof *parts };
