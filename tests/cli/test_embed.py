@@ -6,6 +6,7 @@ the tiny ones of tests/fixtures and are skipped by name when there are none.
 import json
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,8 +16,8 @@ import zipfile
 
 PROGRAM, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 FIXTURES = os.path.join(SOURCE, "tests", "fixtures")
-TINY = [(f, os.path.join(FIXTURES, d)) for f, d in (("esm2", "tiny_esm2"), ("rinalmo", "tiny_rinalmo"))
-        if os.path.isdir(os.path.join(FIXTURES, d))]
+TINY = [(f, os.path.join(FIXTURES, "encoders", d)) for f, d in (("esm2", "esm2-formula"), ("rinalmo", "rinalmo-model"))
+        if os.path.isdir(os.path.join(FIXTURES, "encoders", d))]
 
 
 def read_safetensors(path):
@@ -210,7 +211,8 @@ class Checkpoints(Case):
         with open(self.embed("x.npy"), "rb") as file:
             data = file.read()
         self.assertEqual(list(struct.unpack(f"<{width}f", data[128:128 + 4 * width])), both["m0/pooled"][1])
-        self.assertEqual([float(v) for v in lines[1][1:]], both["m0/pooled"][1])
+        single = struct.pack(f"<{width}f", *(float(v) for v in lines[1][1:]))
+        self.assertEqual(single, data[128:128 + 4 * width])
         with zipfile.ZipFile(self.embed("x.npz", "--tokens")) as archive:
             self.assertEqual(len(archive.namelist()), 20)
 
@@ -220,6 +222,24 @@ class Checkpoints(Case):
         for more in (["--threads", "1"], ["--threads", "2"], ["--max-memory", "1M", "--no-store"]):
             with open(self.embed("two.safetensors", "--tokens", *more), "rb") as file:
                 self.assertEqual(one, file.read())
+
+    @unittest.skipUnless(any(f == "rinalmo" for f, _ in TINY), "no tiny RNA checkpoint")
+    def test_train_and_move(self):
+        """A joined encoder in training; predict finds the checkpoint elsewhere and refuses another one."""
+        reference, moved = dict(TINY)["rinalmo"], self.path("moved")
+        rng = random.Random(6)
+        fasta = self.write("r.fasta", "".join(f">r{i}\n{''.join(rng.choice('ACGU') for _ in range(20))}\n" for i in range(12)))
+        pairs = self.write("p.tsv", "id_a\tid_b\tlabel\n" + "".join(f"r{i}\tr{j}\t{i % 2}\n" for i in range(12) for j in range(i + 1, 12)))
+        shutil.copytree(reference, moved)
+        model = self.path("m.safetensors")
+        self.run_program("train", "--task", "rna-rna", "--a", fasta, "--pairs", pairs, "--model", model, "--encoder-a", f"rinalmo:{moved}+kmer",
+                         "--encoder-b", "onehot", "--layout", "windows:4", "--dim", "16", "--layers", "1", "--epochs", "1", "--quiet")
+        first, _ = self.run_program("predict", "--model", model, "--a", fasta, "--pairs", pairs)
+        shutil.rmtree(moved)
+        self.run_program("predict", "--model", model, "--a", fasta, "--pairs", pairs, code=4)
+        for more in ([], ["--no-store"]):
+            again, _ = self.run_program("predict", "--model", model, "--encoder-a", reference, "--a", fasta, "--pairs", pairs, *more)
+            self.assertEqual(first, again)
 
     def test_describe(self):
         out, _ = self.run_program("models", "verify", self.encoder)
