@@ -1,14 +1,17 @@
-/* GFLOP/s of the matrix product at the shapes of a training step (D = 256, inner width 512, dt rank 16,
- * 16 states) and its share of the fused multiply-add peak measured in the same run, with and without
- * packed weights, beside oneDNN's sgemm where it was found (else 0), on one and two threads.
- * Usage: bench_gemm [tokens...]     (default 64 512 4096) */
+/* GFLOP/s of the matrix product and its share of the fused multiply-add peak, measured anew beside each line
+ * because a shared machine changes from one to the next: cm_gemm, packed weights in f32, bf16 and int8, and
+ * oneDNN's sgemm where it was found (else 0), on one and two threads. First the shapes of a training step
+ * (D = 256, inner width 512, dt rank 16, 16 states), then the layers of pretrained encoders.
+ * Usage: bench_gemm [step|layers] [rows...]     (default 64 512 4096 for a step, 1 64 65 1000 for layers) */
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "base/team.h"
 #include "ops/gemm.h"
 #include "ops/gemm_kernel.h"
+#include "ops/packed.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #ifdef CM_BENCH_ONEDNN
 #include <dnnl.h>
@@ -23,7 +26,7 @@ static double seconds(void) {
 
 /* ---- peak: independent chains of multiply-adds in registers ---- */
 
-enum { CHAINS = 12, TURNS = 4000000 };
+enum { CHAINS = 12, TURNS = 1000000 };
 
 #if defined(__x86_64__)
 #define EACH_CHAIN(DO, r) \
@@ -82,7 +85,8 @@ typedef struct bench_case {
     const char *name;
     bool trans_a, trans_b;
     int64_t m, n, k;
-    float *a, *b, *c, *packed;
+    float *a, *b, *c, *scratch;
+    cm_packed *packed;
     cm_team *team;
 } bench_case;
 
@@ -92,8 +96,8 @@ static void run_plain(const bench_case *x) {
 }
 
 static void run_packed(const bench_case *x) {
-    cm_gemm_packed(x->team, x->trans_a, x->m, x->n, x->k, x->a, x->trans_a ? x->m : x->k, x->packed, false,
-                   x->c, x->n);
+    cm_packed_multiply(x->team, x->packed, x->m, x->a, x->k, NULL, CM_ACT_NONE, NULL, 0, x->c, x->n,
+                       x->scratch);
 }
 
 /* The best of the runs within 0.1 s, in GFLOP/s. */
@@ -137,44 +141,71 @@ static float *random_floats(int64_t count, uint64_t key) {
     return memory;
 }
 
-static void report(bench_case x, double peak) {
+/* Packed weights; 0 for products that have none. */
+static double measure_packed(bench_case x, cm_precision precision) {
+    if (x.trans_a || !x.trans_b) return 0;
+    cm_error error = {0};
+    if (cm_packed_create(&x.packed, precision, x.n, x.k, x.b, x.k, &error) != CM_OK) exit(1);
+    x.scratch = random_floats((int64_t)cm_packed_scratch_floats(x.packed, x.m) + 1, 4);
+    double rate = measure(&x, run_packed);
+    cm_packed_destroy(x.packed);
+    cm_free(x.scratch);
+    return rate;
+}
+
+static void report(bench_case x) {
     x.a = random_floats(x.m * x.k, 1);
     x.b = random_floats(x.n * x.k, 2);
     x.c = random_floats(x.m * x.n, 3);
-    x.packed = random_floats((int64_t)cm_gemm_packed_floats(x.n, x.k), 4);
-    cm_gemm_pack(x.trans_b, x.n, x.k, x.b, x.trans_b ? x.k : x.n, x.packed);
-    double plain = measure(&x, run_plain), packed = measure(&x, run_packed);
-    double onednn = measure_onednn(&x);
-    printf("%s\t%d\t%lld\t%lld\t%lld\t%.1f\t%.2f\t%.1f\t%.2f\t%.1f\n", x.name, cm_team_size(x.team),
-           (long long)x.m, (long long)x.n, (long long)x.k, plain, plain / peak, packed, packed / peak,
-           onednn);
+    double peak = measure_peak(x.team), rate[5] = {measure(&x, run_plain)};
+    for (int p = CM_F32; p <= CM_INT8; p++) rate[1 + p] = measure_packed(x, (cm_precision)p);
+    rate[4] = measure_onednn(&x);
+    double again = measure_peak(x.team);
+    peak = again > peak ? again : peak;
+    printf("%s\t%d\t%lld\t%lld\t%lld\t%.1f", x.name, cm_team_size(x.team), (long long)x.m, (long long)x.n,
+           (long long)x.k, peak);
+    for (int i = 0; i < 5; i++) printf("\t%.1f\t%.2f", rate[i], rate[i] / peak);
+    printf("\n");
     fflush(stdout);
-    cm_free(x.a), cm_free(x.b), cm_free(x.c), cm_free(x.packed);
+    cm_free(x.a), cm_free(x.b), cm_free(x.c);
 }
 
-static void report_layers(cm_team *team, double peak, int64_t tokens) {
+static void report_step(cm_team *team, int64_t tokens) {
     static const int64_t layers[][2] = {{256, 1024}, {512, 48}, {16, 512}, {512, 256}, {1103, 256}};
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         int64_t in = layers[i][0], out = layers[i][1];
-        report((bench_case){.name = "y", .trans_b = true, .m = tokens, .n = out, .k = in, .team = team},
-               peak);
-        report((bench_case){.name = "dX", .m = tokens, .n = in, .k = out, .team = team}, peak);
-        report((bench_case){.name = "dW", .trans_a = true, .m = out, .n = in, .k = tokens, .team = team},
-               peak);
+        report((bench_case){.name = "y", .trans_b = true, .m = tokens, .n = out, .k = in, .team = team});
+        report((bench_case){.name = "dX", .m = tokens, .n = in, .k = out, .team = team});
+        report((bench_case){.name = "dW", .trans_a = true, .m = out, .n = in, .k = tokens, .team = team});
     }
 }
 
+static void report_layers(cm_team *team, int64_t rows) {
+    static const int64_t layers[][2] = {{320, 320},   {320, 1280},  {1280, 320},  {640, 2560},
+                                        {1280, 1280}, {1280, 5120}, {5120, 1280}, {5120, 5120}};
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+        report((bench_case){
+            .name = "layer", .trans_b = true, .m = rows, .n = layers[i][1], .k = layers[i][0], .team = team});
+}
+
+static void report_all(int threads, bool step, bool layers, int count, char **rows) {
+    static const int64_t of_step[] = {64, 512, 4096}, of_layers[] = {1, 64, 65, 1000};
+    cm_team *team = cm_team_create(threads);
+    if (!team) exit(1);
+    for (int i = 0; step && i < (count ? count : 3); i++)
+        report_step(team, count ? strtoll(rows[i], NULL, 10) : of_step[i]);
+    for (int i = 0; layers && i < (count ? count : 4); i++)
+        report_layers(team, count ? strtoll(rows[i], NULL, 10) : of_layers[i]);
+    cm_team_destroy(team);
+}
+
 int main(int argc, char **argv) {
-    static const int64_t usual[] = {64, 512, 4096};
-    printf("product\tthreads\tm\tn\tk\tGFLOP/s\tof_peak\tpacked\tof_peak\toneDNN\n");
-    for (int threads = 1; threads <= 2; threads++) {
-        cm_team *team = cm_team_create(threads);
-        if (!team) return 1;
-        double peak = measure_peak(team);
-        fprintf(stderr, "peak with %d thread(s): %.1f GFLOP/s\n", threads, peak);
-        for (int i = 1; i < argc; i++) report_layers(team, peak, strtoll(argv[i], NULL, 10));
-        for (int i = 0; i < 3 && argc < 2; i++) report_layers(team, peak, usual[i]);
-        cm_team_destroy(team);
-    }
+    bool step = argc > 1 && strcmp(argv[1], "step") == 0, layers = argc > 1 && strcmp(argv[1], "layers") == 0;
+    int named = step || layers;
+    printf(
+        "product\tthreads\tm\tn\tk\tpeak\tgemm\tof_peak\tf32\tof_peak\tbf16\tof_peak\tint8\tof_peak\toneDNN"
+        "\tof_peak\n");
+    for (int threads = 1; threads <= 2; threads++)
+        report_all(threads, step || !named, layers || !named, argc - 1 - named, argv + 1 + named);
     return 0;
 }

@@ -220,12 +220,14 @@ static bool remember(cm_tape *tape, const node *n) {
     return true;
 }
 
-/* Whether a gradient will flow through n; a carried state has none. */
+/* Whether a gradient will flow through n; a carried state and packed weights have none. */
 static bool needs_gradient(cm_tape *tape, const node *n) {
     bool needs = false;
     for (int i = 0; i < n->call.n_in; i++) needs |= wants_gradient(n, i);
     if (needs && n->attr.carry)
         cm_fail(&tape->error, CM_USAGE, NULL, n->op->name, "no carried state in a recording", "one");
+    if (needs && n->attr.packed)
+        cm_fail(&tape->error, CM_USAGE, NULL, n->op->name, "no packed weights in a recording", "some");
     return needs;
 }
 
@@ -411,6 +413,12 @@ cm_status cm_tape_backward(cm_tape *tape, cm_params *params, cm_var *loss, cm_er
 cm_var *cm_tape_linear(cm_tape *tape, cm_var *x, cm_var *w, cm_var *b, cm_activation activation) {
     cm_apply with = {.attr.activation = activation};
     return cm_tape_apply(tape, &cm_op_linear, &with, 3, (cm_var *[]){x, w, b});
+}
+
+cm_var *cm_tape_packed(cm_tape *tape, cm_var *x, const cm_packed *packed, cm_var *b, cm_activation activation,
+                       cm_var *residual) {
+    cm_apply with = {.attr = {.activation = activation, .packed = packed}};
+    return cm_tape_apply(tape, &cm_op_linear, &with, 4, (cm_var *[]){x, NULL, b, residual});
 }
 
 cm_var *cm_tape_unary(cm_tape *tape, const cm_op *op, cm_var *x) {

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "nn/param.h"
 #include "ops/op.h"
+#include "ops/packed.h"
 
 typedef struct cm_tape cm_tape;
 
@@ -50,7 +51,7 @@ cm_var *cm_tape_columns(cm_tape *tape, cm_var *whole, int64_t first, int64_t cou
 
 /* Applies op to inputs in[n] (NULL: absent). attr, segments (0 to 2) and ids may be NULL/0; attr is
  * copied, ids and segments must outlive the pass (one application when the tape does not record). attr.carry
- * is refused where a gradient would be needed. */
+ * and attr.packed are refused where a gradient would be needed. */
 typedef struct cm_apply {
     cm_op_attr attr;
     cm_segments segments[CM_OP_MAX_SEGMENTS];
@@ -66,6 +67,9 @@ cm_status cm_tape_backward(cm_tape *tape, cm_params *params, cm_var *loss, cm_er
 
 /* Short forms. b may be NULL. */
 cm_var *cm_tape_linear(cm_tape *tape, cm_var *x, cm_var *w, cm_var *b, cm_activation activation);
+/* b and residual may be NULL; without a gradient. */
+cm_var *cm_tape_packed(cm_tape *tape, cm_var *x, const cm_packed *packed, cm_var *b, cm_activation activation,
+                       cm_var *residual);
 cm_var *cm_tape_unary(cm_tape *tape, const cm_op *op, cm_var *x);
 cm_var *cm_tape_binary(cm_tape *tape, const cm_op *op, cm_var *a, cm_var *b);
 cm_var *cm_tape_layer_norm(cm_tape *tape, cm_var *x, cm_var *w, cm_var *b, float eps);

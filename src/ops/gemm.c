@@ -10,7 +10,7 @@ enum {
     PANEL = CM_GEMM_PANEL,
     K_BLOCK = CM_GEMM_K_BLOCK,
     STRIP = CM_GEMM_ROWS,
-    ROW_BLOCK = 600,            /* rows whose part of A (0.6 MB) stays in the second cache */
+    ROW_BLOCK = 240,            /* rows whose part of A (0.25 MB) stays in the second cache */
     TRANSPOSED_ROW_BLOCK = 192, /* as many as are packed at once */
     /* from strip to strip; a line more than needed, so that writing all strips side by side does not hit
      * the same set of the first cache */
@@ -24,9 +24,8 @@ typedef struct product {
     int64_t m, n, k;
     const float *a;
     int64_t lda;
-    const float *b; /* NULL: packed */
+    const float *b;
     int64_t ldb;
-    const float *packed;
     float *c;
     int64_t ldc;
 } product;
@@ -40,28 +39,23 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* cols rounded up to whole vectors: how wide a panel of that many columns is stored. */
-static int64_t stored_width(int64_t cols) {
-    return (cols + CM_GEMM_VECTOR - 1) / CM_GEMM_VECTOR * CM_GEMM_VECTOR;
-}
-
-/* Rows [k_begin, k_begin + depth) and columns [first, first + cols) of op(B) -> packed [depth, width]. */
+/* Rows [k_begin, k_begin + depth) and columns [first, first + cols) of op(B) -> packed, vector after vector,
+ * each [depth, CM_GEMM_VECTOR] with zeros for the columns that are not there. */
 static void pack_panel(const product *job, int64_t k_begin, int64_t depth, int64_t first, int64_t cols,
                        float *packed) {
-    int64_t width = stored_width(cols);
-    if (job->trans_b) {
-        job->kernel->pack_transposed(depth, cols, job->b + first * job->ldb + k_begin, job->ldb, packed,
-                                     width);
-        return;
-    }
-    const float *b = job->b + k_begin * job->ldb + first;
-    for (int64_t p = 0; p < depth; p++, b += job->ldb, packed += width) {
-        if (cols == PANEL) {
-            memcpy(packed, b, PANEL * sizeof *b);
+    for (; cols > 0; first += CM_GEMM_VECTOR, cols -= CM_GEMM_VECTOR, packed += depth * CM_GEMM_VECTOR) {
+        int64_t count = least(cols, CM_GEMM_VECTOR);
+        if (job->trans_b) {
+            job->kernel->pack_transposed(depth, count, job->b + first * job->ldb + k_begin, job->ldb, packed,
+                                         CM_GEMM_VECTOR);
             continue;
         }
-        memcpy(packed, b, (size_t)cols * sizeof *b);
-        for (int64_t j = cols; j < width; j++) packed[j] = 0;
+        const float *b = job->b + k_begin * job->ldb + first;
+        float *row = packed;
+        for (int64_t p = 0; p < depth; p++, b += job->ldb, row += CM_GEMM_VECTOR) {
+            if (count < CM_GEMM_VECTOR) memset(row, 0, CM_GEMM_VECTOR * sizeof *row);
+            memcpy(row, b, (size_t)count * sizeof *b);
+        }
     }
 }
 
@@ -77,59 +71,51 @@ static void pack_strips(const product *job, const block *part, float *strips) {
     }
 }
 
-/* One panel: tile.b, b_step, cols, c (at the first row) and the rest are set but for the rows. */
-static void multiply_panel(const product *job, const block *part, const float *strips, cm_gemm_tile tile) {
-    float *c = tile.c;
-    for (int64_t row = part->row_begin; row < part->row_end; row += STRIP) {
-        int64_t done = row - part->row_begin;
-        tile.rows = (int)least(STRIP, part->row_end - row);
-        tile.c = c + done * job->ldc;
-        if (strips)
-            tile.a = strips + done / STRIP * STRIP_STEP;
-        else
-            tile.a = job->trans_a ? job->a + part->k_begin * job->lda + row
-                                  : job->a + row * job->lda + part->k_begin;
-        job->kernel->multiply(&tile);
-    }
+/* Whether the kernel can read B's rows, of a panel cols wide, where they lie, and rows are so few that
+ * copying would cost more than the distance between B's rows does in the caches. */
+static bool in_place(const product *job, int64_t rows, int64_t cols) {
+    enum { FEW_ROWS = 8 * STRIP };
+    return !job->trans_b && rows <= FEW_ROWS && cols % CM_GEMM_VECTOR == 0 &&
+           job->ldb % CM_GEMM_VECTOR == 0 && (uintptr_t)job->b % (CM_GEMM_VECTOR * sizeof(float)) == 0;
 }
 
-/* Whether the kernel can read B's rows, of a panel cols wide, where they lie. */
-static bool in_place(const product *job, int64_t cols) {
-    return !job->trans_b && cols % CM_GEMM_VECTOR == 0 && job->ldb % CM_GEMM_VECTOR == 0 &&
-           (uintptr_t)job->b % (CM_GEMM_VECTOR * sizeof(float)) == 0;
-}
-
-/* Sets b and b_step of the panel [col, col + tile->cols). room: for one packed panel; kept: it holds the
- * only panel already. */
+/* Sets B's part of the tile, the panel from col on. room: for one packed panel; kept: it holds the only panel
+ * already. */
 static void find_panel(const product *job, const block *part, int64_t col, float *room, bool kept,
                        cm_gemm_tile *tile) {
-    tile->b = room;
-    tile->b_step = stored_width(tile->cols);
-    if (job->packed) {
-        tile->b = job->packed + part->k_begin * stored_width(job->n) + part->depth * col;
-    } else if (in_place(job, tile->cols)) {
+    if (in_place(job, tile->rows, tile->cols)) {
         tile->b = job->b + part->k_begin * job->ldb + col;
         tile->b_step = job->ldb;
-    } else if (!kept) {
-        pack_panel(job, part->k_begin, part->depth, col, tile->cols, room);
+        tile->b_vector = CM_GEMM_VECTOR;
+        return;
     }
+    tile->b = room;
+    tile->b_step = CM_GEMM_VECTOR;
+    tile->b_vector = part->depth * CM_GEMM_VECTOR;
+    if (!kept) pack_panel(job, part->k_begin, part->depth, col, tile->cols, room);
+}
+
+/* Sets A's part of the tile: the strips, or A itself when they are NULL. */
+static void find_rows(const product *job, const block *part, const float *strips, cm_gemm_tile *tile) {
+    tile->rows = part->row_end - part->row_begin;
+    tile->a_row = job->trans_a ? 1 : job->lda;
+    tile->a_step = strips ? STRIP : job->trans_a ? job->lda : 1;
+    tile->a_strip = strips ? STRIP_STEP : STRIP * tile->a_row;
+    tile->a = strips         ? strips
+              : job->trans_a ? job->a + part->k_begin * job->lda + part->row_begin
+                             : job->a + part->row_begin * job->lda + part->k_begin;
 }
 
 /* All panels of the block; room, kept: see find_panel. */
 static void multiply_block(const product *job, const block *part, const float *strips, float *room,
                            bool kept) {
+    cm_gemm_tile tile = {.depth = part->depth, .ldc = job->ldc, .add = job->accumulate || part->k_begin > 0};
+    find_rows(job, part, strips, &tile);
     for (int64_t col = part->col_begin; col < part->col_end; col += PANEL) {
-        cm_gemm_tile tile = {.cols = (int)least(PANEL, part->col_end - col),
-                             .depth = part->depth,
-                             .a_row = job->trans_a ? 1 : job->lda,
-                             .a_step = strips         ? STRIP
-                                       : job->trans_a ? job->lda
-                                                      : 1,
-                             .c = job->c + part->row_begin * job->ldc + col,
-                             .ldc = job->ldc,
-                             .add = job->accumulate || part->k_begin > 0};
+        tile.cols = (int)least(PANEL, part->col_end - col);
+        tile.c = job->c + part->row_begin * job->ldc + col;
         find_panel(job, part, col, room, kept, &tile);
-        multiply_panel(job, part, strips, tile);
+        job->kernel->multiply(&tile);
     }
 }
 
@@ -191,19 +177,10 @@ static void clear(int64_t m, int64_t n, float *c, int64_t ldc) {
     for (int64_t i = 0; i < m; i++) memset(c + i * ldc, 0, (size_t)n * sizeof *c);
 }
 
-static void run(cm_team *team, product *job) {
-    if (job->m <= 0 || job->n <= 0) return;
-    if (job->k <= 0) {
-        if (!job->accumulate) clear(job->m, job->n, job->c, job->ldc);
-        return;
-    }
-    job->kernel = cm_gemm_kernel_best();
-    multiply(team, job);
-}
-
 void cm_gemm(cm_team *team, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a,
              int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c, int64_t ldc) {
-    product job = {.trans_a = trans_a,
+    product job = {.kernel = cm_gemm_kernel_best(),
+                   .trans_a = trans_a,
                    .trans_b = trans_b,
                    .accumulate = accumulate,
                    .m = m,
@@ -215,34 +192,9 @@ void cm_gemm(cm_team *team, bool trans_a, bool trans_b, int64_t m, int64_t n, in
                    .ldb = ldb,
                    .c = c,
                    .ldc = ldc};
-    run(team, &job);
-}
-
-size_t cm_gemm_packed_floats(int64_t n, int64_t k) {
-    return (size_t)stored_width(n) * (size_t)k;
-}
-
-void cm_gemm_pack(bool trans_b, int64_t n, int64_t k, const float *b, int64_t ldb, float *packed) {
-    product job = {.kernel = cm_gemm_kernel_best(), .trans_b = trans_b, .n = n, .k = k, .b = b, .ldb = ldb};
-    for (int64_t k_begin = 0; k_begin < k; k_begin += K_BLOCK) {
-        int64_t depth = least(K_BLOCK, k - k_begin);
-        for (int64_t col = 0; col < n; col += PANEL)
-            pack_panel(&job, k_begin, depth, col, least(PANEL, n - col),
-                       packed + k_begin * stored_width(n) + depth * col);
-    }
-}
-
-void cm_gemm_packed(cm_team *team, bool trans_a, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                    const float *packed, bool accumulate, float *c, int64_t ldc) {
-    product job = {.trans_a = trans_a,
-                   .accumulate = accumulate,
-                   .m = m,
-                   .n = n,
-                   .k = k,
-                   .a = a,
-                   .lda = lda,
-                   .packed = packed,
-                   .c = c,
-                   .ldc = ldc};
-    run(team, &job);
+    if (m <= 0 || n <= 0) return;
+    if (k > 0)
+        multiply(team, &job);
+    else if (!accumulate)
+        clear(m, n, c, ldc);
 }

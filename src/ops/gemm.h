@@ -29,15 +29,4 @@ enum { CM_GEMM_K_BLOCK = 256, CM_GEMM_PANEL = 64 };
 void cm_gemm(cm_team *team, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a,
              int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c, int64_t ldc);
 
-/* Floats of the packed form of op(B) [k, n]. */
-size_t cm_gemm_packed_floats(int64_t n, int64_t k);
-
-/* Rewrites op(B) into packed[cm_gemm_packed_floats(n, k)], the order in which the kernels read it. */
-void cm_gemm_pack(bool trans_b, int64_t n, int64_t k, const float *b, int64_t ldb, float *packed);
-
-/* cm_gemm with op(B) packed before: the same bits, without the cost of packing in each call, which is
- * what a product with few rows mostly waits for. */
-void cm_gemm_packed(cm_team *team, bool trans_a, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                    const float *packed, bool accumulate, float *c, int64_t ldc);
-
 #endif

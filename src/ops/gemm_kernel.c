@@ -9,12 +9,15 @@ static bool always(void) {
 }
 
 static void multiply_plain(const cm_gemm_tile *tile) {
-    for (int i = 0; i < tile->rows; i++) {
+    for (int64_t i = 0; i < tile->rows; i++) {
         float sum[CM_GEMM_PANEL] = {0};
+        const float *a = tile->a + i / CM_GEMM_ROWS * tile->a_strip + i % CM_GEMM_ROWS * tile->a_row;
         for (int64_t p = 0; p < tile->depth; p++) {
-            float a = tile->a[i * tile->a_row + p * tile->a_step];
             const float *b = tile->b + p * tile->b_step;
-            for (int j = 0; j < tile->cols; j++) sum[j] = fmaf(a, b[j], sum[j]);
+            for (int j = 0; j < tile->cols; j++) {
+                float value = b[j / CM_GEMM_VECTOR * tile->b_vector + j % CM_GEMM_VECTOR];
+                sum[j] = fmaf(a[p * tile->a_step], value, sum[j]);
+            }
         }
         float *c = tile->c + i * tile->ldc;
         for (int j = 0; j < tile->cols; j++) c[j] = tile->add ? c[j] + sum[j] : sum[j];

@@ -1,23 +1,25 @@
-/* The inner kernels of the matrix product (see gemm.h for the order of the sums). Private to gemm.c. */
+/* The inner kernels of the matrix product (see gemm.h for the order of the sums), for gemm.c and packed.c. */
 #ifndef CM_OPS_GEMM_KERNEL_H
 #define CM_OPS_GEMM_KERNEL_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Rows of C that one kernel call makes at most; vectors of B are 16 floats wide. */
+/* Rows of C that a kernel holds in registers; vectors of B are 16 floats wide. */
 enum { CM_GEMM_ROWS = 6, CM_GEMM_VECTOR = 16 };
 
-/* C[rows, cols] (+)= A[rows, depth] B[depth, cols], one block of k: depth <= CM_GEMM_K_BLOCK, rows in
- * [1, CM_GEMM_ROWS], cols in [1, CM_GEMM_PANEL]. Element (i, p) of A is a[i * a_row + p * a_step]. Row p
- * of B begins at b + p * b_step, 64-byte aligned, and may be read up to whole vectors. */
+/* C[rows, cols] (+)= A[rows, depth] B[depth, cols], one block of k: depth <= CM_GEMM_K_BLOCK, cols in
+ * [1, CM_GEMM_PANEL]. Rows come in strips of CM_GEMM_ROWS, the last one may be lower: element (i, p) of
+ * strip s of A is a[s * a_strip + i * a_row + p * a_step]. Row p of vector v of B begins at
+ * b + v * b_vector + p * b_step, 64-byte aligned, and may be read whole. */
 typedef struct cm_gemm_tile {
-    int rows, cols;
+    int64_t rows;
+    int cols;
     int64_t depth;
     const float *a;
-    int64_t a_row, a_step;
+    int64_t a_strip, a_row, a_step;
     const float *b;
-    int64_t b_step;
+    int64_t b_vector, b_step;
     float *c;
     int64_t ldc;
     bool add;

@@ -20,6 +20,8 @@
 
 enum { CM_OP_MAX_IN = 8, CM_OP_MAX_SEGMENTS = 2 };
 
+struct cm_packed;
+
 typedef enum cm_activation {
     CM_ACT_NONE,
     CM_ACT_SILU,
@@ -45,6 +47,9 @@ typedef struct cm_op_attr {
      * row. So a stream can be run piece by piece with the bits of the whole. Nothing is saved then and
      * there is no gradient; the reference does not know it. NULL: none. */
     float *carry;
+    /* linear, forward only: the weights, in place of the input weight (see ops/packed.h). There is no gradient
+     * then; the reference does not know it. NULL: none. */
+    const struct cm_packed *packed;
 } cm_op_attr;
 
 /* One application of an op. Views with data NULL are absent. */

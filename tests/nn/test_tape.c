@@ -1,6 +1,7 @@
 /* The tape: gradients through every way of using a value, refusals, memory reuse. Most networks here are
  * sums of products of small integers, whose gradients are exact. */
 #include "base/alloc.h"
+#include "base/rng.h"
 #include "fixture.h"
 #include "nn/modules.h"
 
@@ -373,6 +374,42 @@ static void test_failing_allocations(void **state) {
     cm_free(data);
 }
 
+/* Packed weights give the bits of linear and add, and are refused where a gradient would be needed. */
+static void test_packed(void **state) {
+    enum { TALL = 9, OUT = 20, IN = 33 };
+    float x[TALL * IN], w[OUT * IN], b[OUT], r[TALL * OUT];
+    cm_error error = {0};
+    cm_packed *packed;
+    (void)state;
+    for (int i = 0; i < TALL * IN; i++) x[i] = (float)cm_rng_normal(1, (uint64_t)i);
+    for (int i = 0; i < OUT * IN; i++) w[i] = (float)cm_rng_normal(2, (uint64_t)i);
+    for (int i = 0; i < OUT; i++) b[i] = (float)i;
+    for (int i = 0; i < TALL * OUT; i++) r[i] = (float)cm_rng_normal(3, (uint64_t)i);
+    assert_int_equal(cm_packed_create(&packed, CM_F32, OUT, IN, w, IN, &error), CM_OK);
+    for (int record = 0; record < 2; record++) {
+        cm_tape *tape = cm_tape_create(NULL, record);
+        cm_var *in = cm_tape_input(tape, cm_mat_of(x, TALL, IN)),
+               *bias = cm_tape_input(tape, cm_mat_of(b, 1, OUT));
+        cm_var *residual = cm_tape_input(tape, cm_mat_of(r, TALL, OUT));
+        cm_var *weight = cm_tape_input(tape, cm_mat_of(w, OUT, IN));
+        cm_var *apart = cm_tape_linear(tape, in, weight, bias, CM_ACT_GELU);
+        apart = cm_tape_binary(tape, &cm_op_add, apart, residual);
+        cm_var *fused = cm_tape_packed(tape, in, packed, bias, CM_ACT_GELU, residual);
+        assert_non_null(fused);
+        assert_memory_equal(apart->value.data, fused->value.data, sizeof r);
+        cm_var *wide = cm_tape_input(tape, cm_mat_of(x, 1, IN + 1));
+        assert_null(cm_tape_packed(tape, wide, packed, NULL, CM_ACT_NONE, NULL));
+        assert_int_equal(cm_tape_status(tape, &error), CM_USAGE);
+        cm_tape_reset(tape, 0, false);
+        cm_var *learned = cm_tape_variable(tape, cm_mat_of(x, TALL, IN));
+        cm_var *y = cm_tape_packed(tape, learned, packed, NULL, CM_ACT_NONE, NULL);
+        assert_int_equal(y == NULL, record);
+        assert_int_equal(cm_tape_status(tape, &error), record ? CM_USAGE : CM_OK);
+        cm_tape_destroy(tape);
+    }
+    cm_packed_destroy(packed);
+}
+
 /* A gradient's memory is used again: the backward pass of many layers needs a few gradients' memory at a
  * time (the arena grows in steps of 64 MiB at most). */
 static void test_gradient_memory(void **state) {
@@ -400,7 +437,7 @@ int main(void) {
         cmocka_unit_test(test_sticky_error),    cmocka_unit_test(test_backward_refusals),
         cmocka_unit_test(test_empty),           cmocka_unit_test(test_random),
         cmocka_unit_test(test_memory_reuse),    cmocka_unit_test(test_failing_allocations),
-        cmocka_unit_test(test_gradient_memory),
+        cmocka_unit_test(test_gradient_memory), cmocka_unit_test(test_packed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,9 +39,11 @@ static void assert_same_bits(const float *a, const float *b, int64_t count) {
 
 /* ---- inner kernels ---- */
 
+enum { MOST_ROWS = 2 * CM_GEMM_ROWS + 5 };
+
 static void compare_tile(const cm_gemm_kernel *kernel, cm_gemm_tile tile, const float *old, float *expected,
                          float *found) {
-    int64_t count = (int64_t)CM_GEMM_ROWS * tile.ldc;
+    int64_t count = MOST_ROWS * tile.ldc;
     memcpy(expected, old, (size_t)count * sizeof *old);
     memcpy(found, old, (size_t)count * sizeof *old);
     tile.c = expected;
@@ -53,30 +55,29 @@ static void compare_tile(const cm_gemm_kernel *kernel, cm_gemm_tile tile, const 
 
 static void test_kernels_agree(void **state) {
     static const int depths[] = {1, 2, 7, 64, CM_GEMM_K_BLOCK};
-    enum { LDC = CM_GEMM_PANEL + 3, B_STEP = CM_GEMM_PANEL + CM_GEMM_VECTOR };
+    enum { LDC = CM_GEMM_PANEL + 3, LDA = CM_GEMM_K_BLOCK + 5, B_STEP = CM_GEMM_PANEL + CM_GEMM_VECTOR };
     (void)state;
-    float *a = random_floats(CM_GEMM_ROWS * (CM_GEMM_K_BLOCK + 5), 1);
-    float *b = random_floats(B_STEP * CM_GEMM_K_BLOCK, 2);
-    float *old = random_floats(CM_GEMM_ROWS * LDC, 3), *expected = copy_of(old, CM_GEMM_ROWS * LDC);
-    float *found = copy_of(old, CM_GEMM_ROWS * LDC);
+    float *a = random_floats(3 * CM_GEMM_ROWS * LDA, 1), *b = random_floats(B_STEP * CM_GEMM_K_BLOCK, 2);
+    float *old = random_floats(MOST_ROWS * LDC, 3), *expected = copy_of(old, MOST_ROWS * LDC);
+    float *found = copy_of(old, MOST_ROWS * LDC);
     for (const cm_gemm_kernel *kernel = &cm_gemm_kernels[1]; kernel->name; kernel++) {
         if (!kernel->supported()) continue;
-        for (int rows = 1; rows <= CM_GEMM_ROWS; rows++)
+        for (int rows = 1; rows <= MOST_ROWS; rows++)
             for (int cols = 1; cols <= CM_GEMM_PANEL; cols += cols == 1 || cols >= 47 ? 1 : 5)
                 for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) {
-                    int64_t width = (cols + CM_GEMM_VECTOR - 1) / CM_GEMM_VECTOR * CM_GEMM_VECTOR;
-                    bool strips = d % 2;
-                    cm_gemm_tile tile = {rows,
-                                         cols,
-                                         depths[d],
-                                         a,
-                                         strips ? 1 : CM_GEMM_K_BLOCK + 5,
-                                         strips ? CM_GEMM_ROWS : 1,
-                                         b,
-                                         rows % 2 ? width : B_STEP,
-                                         NULL,
-                                         LDC,
-                                         (rows + cols) % 2};
+                    bool strips = d % 2, packed = rows % 2;
+                    cm_gemm_tile tile = {.rows = rows,
+                                         .cols = cols,
+                                         .depth = depths[d],
+                                         .a = a,
+                                         .a_strip = CM_GEMM_ROWS * LDA,
+                                         .a_row = strips ? 1 : LDA,
+                                         .a_step = strips ? CM_GEMM_ROWS : 1,
+                                         .b = b,
+                                         .b_vector = packed ? CM_GEMM_VECTOR * depths[d] : CM_GEMM_VECTOR,
+                                         .b_step = packed ? CM_GEMM_VECTOR : B_STEP,
+                                         .ldc = LDC,
+                                         .add = (rows + cols) % 2};
                     compare_tile(kernel, tile, old, expected, found);
                 }
     }
@@ -153,22 +154,17 @@ static void check_shape(shape s, cm_team *const *teams, int team_count) {
     int64_t ldc = s.n + s.gap;
     float *a = random_floats((s.trans_a ? s.k : s.m) * lda_of(s) + 1, 1);
     float *b = random_floats((s.trans_b ? s.n : s.k) * ldb_of(s) + 1, 2);
-    float *packed = random_floats((int64_t)cm_gemm_packed_floats(s.n, s.k) + 1, 3);
     float *old = random_floats(s.m * ldc + 1, 4), *first = copy_of(old, s.m * ldc + 1);
     float *c = copy_of(old, s.m * ldc + 1);
     cm_gemm(NULL, s.trans_a, s.trans_b, s.m, s.n, s.k, a, lda_of(s), b, ldb_of(s), s.accumulate, first, ldc);
     check_elements(s, a, b, old, first);
-    cm_gemm_pack(s.trans_b, s.n, s.k, b, ldb_of(s), packed);
     for (int t = 0; t < team_count; t++) {
         memcpy(c, old, (size_t)(s.m * ldc) * sizeof *c);
         cm_gemm(teams[t], s.trans_a, s.trans_b, s.m, s.n, s.k, a, lda_of(s), b, ldb_of(s), s.accumulate, c,
                 ldc);
         assert_same_bits(first, c, s.m * ldc);
-        memcpy(c, old, (size_t)(s.m * ldc) * sizeof *c);
-        cm_gemm_packed(teams[t], s.trans_a, s.m, s.n, s.k, a, lda_of(s), packed, s.accumulate, c, ldc);
-        assert_same_bits(first, c, s.m * ldc);
     }
-    cm_free(a), cm_free(b), cm_free(packed), cm_free(old), cm_free(first), cm_free(c);
+    cm_free(a), cm_free(b), cm_free(old), cm_free(first), cm_free(c);
 }
 
 static void test_definition(void **state) {

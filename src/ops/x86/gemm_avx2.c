@@ -29,52 +29,71 @@ INLINE void store_row(float *c, __m256 low, __m256 high, int cols, bool add) {
     for (int j = 0; j < cols; j++) c[j] = add ? c[j] + part[j] : part[j];
 }
 
-/* Columns [first, first + 16) of the tile; rows is a constant at every place of use. */
-INLINE void multiply_strip(const cm_gemm_tile *t, int rows, int first) {
-    __m256 low[CM_GEMM_ROWS], high[CM_GEMM_ROWS];
+/* rows rows from row on (of one strip) and vectors vectors of 16 columns from column first on; rows and
+ * vectors are constants at every place of use, so that low and high live in registers. */
+INLINE void multiply_block(const cm_gemm_tile *t, int64_t row, int first, int rows, int vectors) {
+    __m256 low[CM_GEMM_ROWS][4], high[CM_GEMM_ROWS][4];
 #pragma GCC unroll 6
-    for (int i = 0; i < rows; i++) low[i] = high[i] = _mm256_setzero_ps();
-    const float *a = t->a, *b = t->b + first;
-    int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) low[i][v] = high[i][v] = _mm256_setzero_ps();
+    int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step, b_vector = t->b_vector;
+    const float *a = t->a + row / CM_GEMM_ROWS * t->a_strip;
+    const float *b = t->b + first / CM_GEMM_VECTOR * b_vector;
     for (int64_t p = t->depth; p > 0; p--) {
-        __m256 left = _mm256_load_ps(b), right = _mm256_load_ps(b + 8);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            __m256 left = _mm256_load_ps(b + v * b_vector), right = _mm256_load_ps(b + v * b_vector + 8);
 #pragma GCC unroll 6
-        for (int i = 0; i < rows; i++) {
-            __m256 x = _mm256_broadcast_ss(a + i * a_row);
-            low[i] = _mm256_fmadd_ps(x, left, low[i]);
-            high[i] = _mm256_fmadd_ps(x, right, high[i]);
+            for (int i = 0; i < rows; i++) {
+                __m256 x = _mm256_broadcast_ss(a + i * a_row);
+                low[i][v] = _mm256_fmadd_ps(x, left, low[i][v]);
+                high[i][v] = _mm256_fmadd_ps(x, right, high[i][v]);
+            }
         }
         a += a_step;
         b += b_step;
     }
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
-        store_row(t->c + i * t->ldc + first, low[i], high[i], t->cols - first, t->add);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            int at = first + v * CM_GEMM_VECTOR;
+            store_row(t->c + (row + i) * t->ldc + at, low[i][v], high[i][v], t->cols - at, t->add);
+        }
 }
 
-INLINE void multiply_rows(const cm_gemm_tile *t, int rows) {
-    for (int first = 0; first < t->cols; first += CM_GEMM_VECTOR) multiply_strip(t, rows, first);
+/* The last strip when it is lower than the others: so many vectors at once that enough sums are under way. */
+INLINE void multiply_rest(const cm_gemm_tile *t, int64_t row, int rows, int vectors) {
+    int first = 0;
+    for (; t->cols - first > CM_GEMM_VECTOR * (vectors - 1); first += CM_GEMM_VECTOR * vectors)
+        multiply_block(t, row, first, rows, vectors);
+    for (; first < t->cols; first += CM_GEMM_VECTOR) multiply_block(t, row, first, rows, 1);
 }
 
+/* Vector by vector, so that a vector's part of B stays in the first cache for all rows. */
 TARGET void cm_gemm_multiply_avx2(const cm_gemm_tile *tile) {
-    switch (tile->rows) {
+    int64_t whole = tile->rows / CM_GEMM_ROWS * CM_GEMM_ROWS;
+    for (int first = 0; first < tile->cols && whole > 0; first += CM_GEMM_VECTOR)
+        for (int64_t row = 0; row < whole; row += CM_GEMM_ROWS)
+            multiply_block(tile, row, first, CM_GEMM_ROWS, 1);
+    switch (tile->rows - whole) {
+    case 0:
+        break;
     case 1:
-        multiply_rows(tile, 1);
+        multiply_rest(tile, whole, 1, 4);
         break;
     case 2:
-        multiply_rows(tile, 2);
+        multiply_rest(tile, whole, 2, 2);
         break;
     case 3:
-        multiply_rows(tile, 3);
+        multiply_rest(tile, whole, 3, 2);
         break;
     case 4:
-        multiply_rows(tile, 4);
-        break;
-    case 5:
-        multiply_rows(tile, 5);
+        multiply_rest(tile, whole, 4, 1);
         break;
     default:
-        multiply_rows(tile, 6);
+        multiply_rest(tile, whole, 5, 1);
         break;
     }
 }

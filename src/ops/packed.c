@@ -1,0 +1,352 @@
+/* Products with packed weights: what is common to the precisions. y is cut into blocks of rows and up to four
+ * vectors of columns; a block's sums are made over all of k in a buffer that stays in the caches, and only
+ * the finished values are written to y. */
+#include "ops/packed.h"
+
+#include "base/alloc.h"
+#include "ops/gemm.h"
+#include "ops/gemm_kernel.h"
+#include "ops/op_util.h"
+#include "ops/packed_kernel.h"
+#include "ops/vmath.h"
+#include <assert.h>
+
+enum {
+    VECTOR = CM_PACKED_VECTOR,
+    WIDTH = CM_PACKED_VECTOR * CM_PACKED_VECTORS,
+    ROW_BLOCK = 192, /* rows whose part of x, 256 columns, and sums fit into the second cache together */
+    MOST_INT8 = 131072
+};
+_Static_assert((int)VECTOR == (int)CM_GEMM_VECTOR && (int)CM_PACKED_ROWS == (int)CM_GEMM_ROWS,
+               "the same tiles");
+
+struct cm_packed {
+    const cm_packed_kernel *kernel;
+    cm_precision precision;
+    int64_t out, in, groups, vectors;
+    size_t vector_bytes, bytes;
+    char *weights;  /* [vectors][groups][16][group] */
+    float *scale;   /* int8: [16 * vectors] */
+    int32_t *start; /* int8: what the sums start with; undoes the 128 added to x */
+};
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* ---- kernels ---- */
+
+void cm_packed_f32_multiply(const cm_packed_tile *t) {
+    int64_t x_row = t->x_row / (int64_t)sizeof(float);
+    cm_gemm_tile tile = {.rows = t->rows,
+                         .cols = VECTOR * t->vectors,
+                         .depth = t->depth,
+                         .a = (const float *)(const void *)t->x,
+                         .a_strip = CM_GEMM_ROWS * x_row,
+                         .a_row = x_row,
+                         .a_step = 1,
+                         .b = (const float *)(const void *)t->w,
+                         .b_vector = t->w_vector / (int64_t)sizeof(float),
+                         .b_step = VECTOR,
+                         .c = t->sums,
+                         .ldc = t->ld,
+                         .add = t->add};
+    cm_gemm_kernel_best()->multiply(&tile);
+}
+
+static bool always(void) {
+    return true;
+}
+
+const cm_packed_kernel cm_packed_f32_kernels[] = {
+    {"f32", always, CM_PACKED_FLOAT, 1, CM_GEMM_K_BLOCK, cm_packed_f32_multiply},
+    {NULL, NULL, CM_PACKED_FLOAT, 0, 0, NULL},
+};
+
+static const cm_packed_kernel *best_kernel(cm_precision precision) {
+    const cm_packed_kernel *best = precision == CM_F32    ? cm_packed_f32_kernels
+                                   : precision == CM_BF16 ? cm_packed_bf16_kernels
+                                                          : cm_packed_int8_kernels;
+    for (const cm_packed_kernel *kernel = best; kernel->name; kernel++)
+        if (kernel->supported()) best = kernel;
+    return best;
+}
+
+bool cm_precision_is_fast(cm_precision precision) {
+    assert(precision != CM_AUTO);
+    const cm_packed_kernel *best = best_kernel(precision);
+    return precision != CM_F32 && best != cm_packed_bf16_kernels && best != cm_packed_int8_kernels;
+}
+
+/* ---- packing ---- */
+
+static void pack_vector(cm_packed *packed, int64_t v, const float *weight, int64_t ld) {
+    void *to = packed->weights + (size_t)v * packed->vector_bytes;
+    int64_t first = v * VECTOR, cols = least(VECTOR, packed->out - first);
+    const float *from = weight + first * ld;
+    int32_t sum[VECTOR];
+    switch (packed->precision) {
+    case CM_F32:
+        cm_gemm_kernel_best()->pack_transposed(packed->in, cols, from, ld, to, VECTOR);
+        break;
+    case CM_BF16:
+        cm_packed_bf16_pack(packed->in, cols, from, ld, to);
+        break;
+    default:
+        cm_packed_int8_pack(packed->kernel->group, packed->in, cols, from, ld, to, packed->scale + first,
+                            sum);
+        for (int64_t j = 0; packed->kernel->input == CM_PACKED_OFFSET && j < cols; j++)
+            packed->start[first + j] = -128 * sum[j];
+        break;
+    }
+}
+
+/* Sets the sizes and takes the memory. */
+static bool allocate(cm_packed *packed) {
+    int group = packed->kernel->group;
+    size_t element = packed->precision == CM_F32 ? 4 : packed->precision == CM_BF16 ? 2 : 1, all;
+    packed->groups = packed->in / group + (packed->in % group > 0);
+    packed->vectors = packed->out / VECTOR + (packed->out % VECTOR > 0);
+    if (!cm_size_mul((size_t)packed->groups, VECTOR * (size_t)group * element, &packed->vector_bytes) ||
+        !cm_size_mul(packed->vector_bytes, (size_t)packed->vectors, &all))
+        return false;
+    packed->weights = cm_new_aligned(all, 1);
+    packed->bytes = sizeof *packed + all;
+    if (packed->precision != CM_INT8) return packed->weights;
+    size_t cols = (size_t)packed->vectors * VECTOR;
+    packed->scale = cm_new(cols, sizeof *packed->scale);
+    packed->start = cm_new(cols, sizeof *packed->start);
+    packed->bytes += cols * (sizeof *packed->scale + sizeof *packed->start);
+    return packed->weights && packed->scale && packed->start;
+}
+
+cm_status cm_packed_create_for(cm_packed **packed, cm_precision precision, const cm_packed_kernel *kernel,
+                               int64_t out, int64_t in, const float *weight, int64_t ld, cm_error *error) {
+    assert(precision != CM_AUTO && out >= 0 && in >= 0 && ld >= in);
+    *packed = NULL;
+    if (precision == CM_INT8 && in > MOST_INT8)
+        return cm_fail(error, CM_USAGE, NULL, "weights in int8", "at most 131072 inputs", "%lld",
+                       (long long)in);
+    cm_packed *made = cm_new(1, sizeof *made);
+    if (!made) return cm_fail_memory(error, sizeof *made);
+    *made = (cm_packed){.kernel = kernel, .precision = precision, .out = out, .in = in};
+    if (!allocate(made)) {
+        cm_packed_destroy(made);
+        return cm_fail_memory(error, 0);
+    }
+    for (int64_t v = 0; v < made->vectors; v++) pack_vector(made, v, weight, ld);
+    *packed = made;
+    return CM_OK;
+}
+
+cm_status cm_packed_create(cm_packed **packed, cm_precision precision, int64_t out, int64_t in,
+                           const float *weight, int64_t ld, cm_error *error) {
+    assert(precision != CM_AUTO);
+    return cm_packed_create_for(packed, precision, best_kernel(precision), out, in, weight, ld, error);
+}
+
+void cm_packed_destroy(cm_packed *packed) {
+    if (!packed) return;
+    cm_free(packed->weights);
+    cm_free(packed->scale);
+    cm_free(packed->start);
+    cm_free(packed);
+}
+
+int64_t cm_packed_out(const cm_packed *packed) {
+    return packed->out;
+}
+
+int64_t cm_packed_in(const cm_packed *packed) {
+    return packed->in;
+}
+
+size_t cm_packed_bytes(const cm_packed *packed) {
+    return packed->bytes;
+}
+
+/* ---- the product ---- */
+
+typedef struct product {
+    const cm_packed *packed;
+    int64_t m;
+    const float *x;
+    int64_t ldx;
+    const float *bias;
+    cm_activation activation;
+    const float *residual;
+    int64_t ldr;
+    float *y;
+    int64_t ldy;
+    /* what the kernel reads */
+    const char *input;
+    int64_t input_row; /* bytes */
+    uint32_t *rows;    /* [m, groups], the converted x */
+    float *scale;      /* int8: [m] */
+} product;
+
+/* Sums of a block, [rows, 16 * vectors] without gaps. */
+typedef union block_sums {
+    float value[ROW_BLOCK * WIDTH];
+    int32_t whole[ROW_BLOCK * WIDTH];
+} block_sums;
+
+typedef struct block {
+    int64_t row, rows, vector, vectors;
+} block;
+
+size_t cm_packed_scratch_floats(const cm_packed *packed, int64_t m) {
+    size_t floats;
+    if (packed->kernel->input == CM_PACKED_FLOAT) return 0;
+    /* a row and its scale */
+    return cm_size_mul((size_t)m, (size_t)packed->groups + 1, &floats) ? floats : SIZE_MAX;
+}
+
+static void convert_rows(void *context, int64_t begin, int64_t end, int member) {
+    (void)member;
+    const product *job = context;
+    const cm_packed *packed = job->packed;
+    for (int64_t i = begin; i < end; i++) {
+        uint32_t *row = job->rows + i * packed->groups;
+        if (packed->precision == CM_BF16)
+            cm_packed_bf16_row(job->x + i * job->ldx, packed->in, row);
+        else
+            job->scale[i] = cm_packed_int8_row(packed->kernel->input, job->x + i * job->ldx, packed->in, row);
+    }
+}
+
+/* Fills the sums with what they begin with; false when that is nothing. */
+static bool start_sums(const product *job, block part, block_sums *sums) {
+    const cm_packed *packed = job->packed;
+    int64_t width = part.vectors * VECTOR, first = part.vector * VECTOR;
+    float begin[WIDTH] = {0};
+    if (packed->precision == CM_INT8)
+        memcpy(begin, packed->start + first, (size_t)width * sizeof *begin);
+    else if (job->bias)
+        memcpy(begin, job->bias + first, (size_t)least(width, packed->out - first) * sizeof *begin);
+    else if (packed->in > 0)
+        return false;
+    for (int64_t r = 0; r < part.rows; r++)
+        memcpy(sums->value + r * width, begin, (size_t)width * sizeof *begin);
+    return true;
+}
+
+static void make_sums(const product *job, block part, block_sums *sums) {
+    const cm_packed *packed = job->packed;
+    const cm_packed_kernel *kernel = packed->kernel;
+    bool started = start_sums(job, part, sums), converted = kernel->input != CM_PACKED_FLOAT;
+    cm_packed_tile tile = {.rows = part.rows,
+                           .vectors = (int)part.vectors,
+                           .x = job->input + part.row * job->input_row,
+                           .x_row = job->input_row,
+                           .w = packed->weights + (size_t)part.vector * packed->vector_bytes,
+                           .w_vector = (int64_t)packed->vector_bytes,
+                           .sums = sums,
+                           .ld = part.vectors * VECTOR};
+    int64_t w_group = packed->groups ? (int64_t)packed->vector_bytes / packed->groups : 0;
+    for (int64_t k = 0; k < packed->in; k += kernel->depth) {
+        tile.depth = least(kernel->depth, packed->in - k);
+        tile.add = started || k > 0;
+        kernel->multiply(&tile);
+        tile.x += kernel->depth / (converted ? kernel->group : 1) * (int64_t)sizeof(float);
+        tile.w += kernel->depth / kernel->group * w_group;
+    }
+}
+
+/* row[n] holds int32 sums, afterwards values. */
+CM_CLONES static void scale_row(float *restrict row, float x_scale, const float *restrict scale, int64_t n) {
+    for (int64_t j = 0; j < n; j++) {
+        int32_t sum;
+        memcpy(&sum, row + j, sizeof sum);
+        row[j] = (float)sum * (x_scale * scale[j]);
+    }
+}
+
+/* int32 sums to values, with the bias. */
+static void scale_sums(const product *job, block part, block_sums *sums) {
+    int64_t width = part.vectors * VECTOR, first = part.vector * VECTOR;
+    for (int64_t r = 0; r < part.rows; r++) {
+        float *row = sums->value + r * width;
+        scale_row(row, job->scale[part.row + r], job->packed->scale + first, width);
+        if (job->bias) cm_op_put(row, job->bias + first, least(width, job->packed->out - first), true);
+    }
+}
+
+static void multiply_block(const product *job, block part) {
+    _Alignas(64) block_sums sums;
+    int64_t width = part.vectors * VECTOR, first = part.vector * VECTOR;
+    int64_t cols = least(width, job->packed->out - first);
+    make_sums(job, part, &sums);
+    if (job->packed->precision == CM_INT8) scale_sums(job, part, &sums);
+    cm_activation_forward(job->activation, sums.value, part.rows * width);
+    for (int64_t r = 0; r < part.rows; r++) {
+        float *row = sums.value + r * width;
+        if (job->residual) cm_op_put(row, job->residual + (part.row + r) * job->ldr + first, cols, true);
+        memcpy(job->y + (part.row + r) * job->ldy + first, row, (size_t)cols * sizeof *row);
+    }
+}
+
+/* Rows in even blocks of whole strips. */
+static void multiply_range(const product *job, int64_t row, int64_t row_end, int64_t vector,
+                           int64_t vector_end) {
+    int64_t rows = row_end - row, blocks = (rows + ROW_BLOCK - 1) / ROW_BLOCK;
+    int64_t each = ((rows + blocks - 1) / blocks + CM_PACKED_ROWS - 1) / CM_PACKED_ROWS * CM_PACKED_ROWS;
+    for (; row < row_end; row += each)
+        for (int64_t v = vector; v < vector_end; v += CM_PACKED_VECTORS)
+            multiply_block(
+                job, (block){row, least(each, row_end - row), v, least(CM_PACKED_VECTORS, vector_end - v)});
+}
+
+static void multiply_rows(void *context, int64_t begin, int64_t end, int member) {
+    const product *job = context;
+    (void)member;
+    multiply_range(job, begin, end, 0, job->packed->vectors);
+}
+
+static void multiply_vectors(void *context, int64_t begin, int64_t end, int member) {
+    const product *job = context;
+    (void)member;
+    multiply_range(job, 0, job->m, begin, end);
+}
+
+/* The largest part of n items in size parts, times size. */
+static int64_t longest(int64_t n, int64_t size) {
+    return (n + size - 1) / size * size;
+}
+
+/* Columns or rows are split, whichever comes out more even; columns if both do, because each member then
+ * reads only its own part of the weights. */
+static void multiply(cm_team *team, product *job) {
+    const double worth_a_team = 1 << 18; /* multiply-adds: a few microseconds */
+    const cm_packed *packed = job->packed;
+    int64_t size = cm_team_size(team), strips = (job->m + CM_PACKED_ROWS - 1) / CM_PACKED_ROWS;
+    if ((double)job->m * (double)packed->out * (double)packed->in < worth_a_team) team = NULL;
+    if (packed->kernel->input != CM_PACKED_FLOAT)
+        cm_team_for(team, job->m, cm_op_row_grain(packed->in), convert_rows, job);
+    if (longest(packed->vectors, size) * strips <= longest(strips, size) * packed->vectors)
+        cm_team_for(team, packed->vectors, 1, multiply_vectors, job);
+    else
+        cm_team_for(team, job->m, CM_PACKED_ROWS, multiply_rows, job);
+}
+
+void cm_packed_multiply(cm_team *team, const cm_packed *packed, int64_t m, const float *x, int64_t ldx,
+                        const float *bias, cm_activation activation, const float *residual, int64_t ldr,
+                        float *y, int64_t ldy, float *scratch) {
+    if (m <= 0 || packed->out == 0) return;
+    bool converted = packed->kernel->input != CM_PACKED_FLOAT;
+    product job = {.packed = packed,
+                   .m = m,
+                   .x = x,
+                   .ldx = ldx,
+                   .bias = bias,
+                   .activation = activation,
+                   .residual = residual,
+                   .ldr = ldr,
+                   .y = y,
+                   .ldy = ldy,
+                   .input = (const char *)(converted ? scratch : x),
+                   .input_row = (converted ? packed->groups : ldx) * (int64_t)sizeof(float),
+                   .rows = (uint32_t *)scratch,
+                   .scale = converted ? scratch + m * packed->groups : NULL};
+    multiply(team, &job);
+}
