@@ -364,7 +364,7 @@ static int load_rows(const cm_store_txn *txn, MDB_cursor *cursor, encoder_table 
     }
     if (code && code != MDB_NOTFOUND) return code;
     static const row_head none = {.width = 1};
-    MDB_val no_id = {0}, no_value = {sizeof none, (void *)(uintptr_t)&none};
+    MDB_val no_id = value_of("", 0), no_value = {sizeof none, (void *)(uintptr_t)&none};
     return copy_row(&table->rows[table->count++], &no_id, &no_value, &none) ? 0 : ENOMEM;
 }
 
