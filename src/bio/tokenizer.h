@@ -33,7 +33,8 @@ typedef struct cm_tokenizer cm_tokenizer;
 
 /* folder (NULL: none) is searched for vocab.txt, tokenizer.json, vocab.json with merges.txt, bert_vocab.txt;
  * the first that fits the kind is used. rows: rows of the embedding table, above which an id is refused (0:
- * not checked). CM_DATA naming file, line or key when a file is damaged or a special token is missing. */
+ * not checked). CM_MODEL when no file is there and the spec has no list, CM_DATA naming file, line or key
+ * when a file is damaged or a special token is missing. */
 cm_status cm_tokenizer_create(cm_tokenizer **tokenizer, const cm_tokenizer_spec *spec, const char *folder,
                               int64_t rows, cm_error *error);
 void cm_tokenizer_destroy(cm_tokenizer *tokenizer);
@@ -46,8 +47,10 @@ typedef struct cm_token_report {
 } cm_token_report;
 
 /* Ids of text[length] with begin and end into ids[room]; returns their number, which may exceed room (then
- * only the first room are written: call again). At most length + 2 tokens. text need not be UTF-8: broken
- * bytes are characters of their own. report may be NULL. Thread-safe. Never fails. */
+ * only the first room are written: call again). At most length + 3 tokens, where characters above ASCII
+ * become upper case (RNA, upper_case) at most 3/2 length + 2. text need not be UTF-8: broken bytes are
+ * characters of their own. Special tokens written in the text are kept whole. report may be NULL.
+ * Thread-safe. -1 when out of memory, BPE alone: only pieces of more than 256 bytes need some. */
 int64_t cm_tokenizer_encode(const cm_tokenizer *tokenizer, const char *text, int64_t length, int32_t *ids,
                             int64_t room, cm_token_report *report);
 
