@@ -100,12 +100,12 @@ static void run_packed(const bench_case *x) {
                        x->scratch);
 }
 
-/* The best of the runs within 0.1 s, in GFLOP/s. */
+/* The best of the runs within 0.25 s, in GFLOP/s. */
 static double measure(const bench_case *x, void (*run)(const bench_case *)) {
     double flops = 2.0 * (double)x->m * (double)x->n * (double)x->k, best = 1e30;
     int repeats = 1 + (int)(1e7 / flops);
     run(x);
-    for (double begin = seconds(); seconds() - begin < 0.1;) {
+    for (double begin = seconds(); seconds() - begin < 0.25;) {
         double start = seconds();
         for (int i = 0; i < repeats; i++) run(x);
         double time = (seconds() - start) / repeats;

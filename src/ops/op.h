@@ -47,8 +47,8 @@ typedef struct cm_op_attr {
      * row. So a stream can be run piece by piece with the bits of the whole. Nothing is saved then and
      * there is no gradient; the reference does not know it. NULL: none. */
     float *carry;
-    /* linear, forward only: the weights, in place of the input weight (see ops/packed.h). There is no gradient
-     * then; the reference does not know it. NULL: none. */
+    /* linear, forward only: the weights, in place of the input weight (see ops/packed.h). There is no
+     * gradient then; the reference does not know it. NULL: none. */
     const struct cm_packed *packed;
 } cm_op_attr;
 

@@ -48,6 +48,7 @@ void cm_packed_f32_multiply(const cm_packed_tile *t) {
                          .b = (const float *)(const void *)t->w,
                          .b_vector = t->w_vector / (int64_t)sizeof(float),
                          .b_step = VECTOR,
+                         .next = (const float *)(const void *)t->next,
                          .c = t->sums,
                          .ldc = t->ld,
                          .add = t->add};
@@ -215,6 +216,11 @@ static void convert_rows(void *context, int64_t begin, int64_t end, int member) 
     }
 }
 
+/* Of one vector of the weights. */
+static int64_t group_bytes(const cm_packed *packed) {
+    return packed->groups ? (int64_t)packed->vector_bytes / packed->groups : 0;
+}
+
 /* Fills the sums with what they begin with; false when that is nothing. */
 static bool start_sums(const product *job, block part, block_sums *sums) {
     const cm_packed *packed = job->packed;
@@ -231,6 +237,13 @@ static bool start_sums(const product *job, block part, block_sums *sums) {
     return true;
 }
 
+/* What comes after the tile at k: the next block of k, or the next vectors from their first block on. */
+static const char *next_of(const cm_packed *packed, const cm_packed_tile *tile, block part, int64_t k) {
+    int64_t depth = packed->kernel->depth, after = part.vector + part.vectors;
+    if (packed->in - k > depth) return tile->w + depth / packed->kernel->group * group_bytes(packed);
+    return after < packed->vectors ? packed->weights + (size_t)after * packed->vector_bytes : NULL;
+}
+
 static void make_sums(const product *job, block part, block_sums *sums) {
     const cm_packed *packed = job->packed;
     const cm_packed_kernel *kernel = packed->kernel;
@@ -243,13 +256,13 @@ static void make_sums(const product *job, block part, block_sums *sums) {
                            .w_vector = (int64_t)packed->vector_bytes,
                            .sums = sums,
                            .ld = part.vectors * VECTOR};
-    int64_t w_group = packed->groups ? (int64_t)packed->vector_bytes / packed->groups : 0;
     for (int64_t k = 0; k < packed->in; k += kernel->depth) {
         tile.depth = least(kernel->depth, packed->in - k);
         tile.add = started || k > 0;
+        tile.next = next_of(packed, &tile, part, k);
         kernel->multiply(&tile);
         tile.x += kernel->depth / (converted ? kernel->group : 1) * (int64_t)sizeof(float);
-        tile.w += kernel->depth / kernel->group * w_group;
+        tile.w += kernel->depth / kernel->group * group_bytes(packed);
     }
 }
 

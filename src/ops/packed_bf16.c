@@ -45,6 +45,7 @@ static void multiply_widened(const cm_packed_tile *tile) {
         widen((const uint32_t *)(const void *)(tile->w + v * tile->w_vector), (tile->depth + 1) / 2, wide[v]);
     cm_packed_tile inner = *tile;
     inner.w = (const char *)wide;
+    inner.next = NULL;
     inner.w_vector = sizeof wide[0];
     cm_packed_f32_multiply(&inner);
 }

@@ -20,9 +20,10 @@ typedef struct cm_packed_tile {
     int64_t x_row; /* bytes from row to row */
     const char *w;
     int64_t w_vector;
-    void *sums; /* float or int32_t */
-    int64_t ld; /* elements from row to row of sums */
-    bool add;   /* to what sums hold */
+    const char *next; /* where a vector lies that will be wanted after this tile; NULL: not known */
+    void *sums;       /* float or int32_t */
+    int64_t ld;       /* elements from row to row of sums */
+    bool add;         /* to what sums hold */
 } cm_packed_tile;
 
 /* What a kernel reads as x. All but f32 are made in scratch, 4 bytes a group, groups filled up with any

@@ -13,17 +13,18 @@ bool cm_gemm_avx2_supported(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-INLINE void store_row(float *c, __m256 low, __m256 high, int cols, bool add) {
-    float part[CM_GEMM_VECTOR];
-    if (cols >= CM_GEMM_VECTOR) {
-        if (add) {
-            low = _mm256_add_ps(_mm256_loadu_ps(c), low);
-            high = _mm256_add_ps(_mm256_loadu_ps(c + 8), high);
-        }
-        _mm256_storeu_ps(c, low);
-        _mm256_storeu_ps(c + 8, high);
-        return;
+INLINE void store_row(float *c, __m256 low, __m256 high, bool add) {
+    if (add) {
+        low = _mm256_add_ps(_mm256_loadu_ps(c), low);
+        high = _mm256_add_ps(_mm256_loadu_ps(c + 8), high);
     }
+    _mm256_storeu_ps(c, low);
+    _mm256_storeu_ps(c + 8, high);
+}
+
+/* Fewer than 16 columns. */
+INLINE void store_part(float *c, __m256 low, __m256 high, int cols, bool add) {
+    float part[CM_GEMM_VECTOR];
     _mm256_storeu_ps(part, low);
     _mm256_storeu_ps(part + 8, high);
     for (int j = 0; j < cols; j++) c[j] = add ? c[j] + part[j] : part[j];
@@ -54,12 +55,18 @@ INLINE void multiply_block(const cm_gemm_tile *t, int64_t row, int first, int ro
         a += a_step;
         b += b_step;
     }
+    float *c = t->c + row * t->ldc + first;
+    int64_t ldc = t->ldc, last = t->cols - first - CM_GEMM_VECTOR * (vectors - 1);
+    bool add = t->add, whole = last >= CM_GEMM_VECTOR;
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            int at = first + v * CM_GEMM_VECTOR;
-            store_row(t->c + (row + i) * t->ldc + at, low[i][v], high[i][v], t->cols - at, t->add);
+            float *to = c + i * ldc + v * CM_GEMM_VECTOR;
+            if (whole || v < vectors - 1)
+                store_row(to, low[i][v], high[i][v], add);
+            else
+                store_part(to, low[i][v], high[i][v], (int)last, add);
         }
 }
 
@@ -71,12 +78,26 @@ INLINE void multiply_rest(const cm_gemm_tile *t, int64_t row, int rows, int vect
     for (; first < t->cols; first += CM_GEMM_VECTOR) multiply_block(t, row, first, rows, 1);
 }
 
-/* Vector by vector, so that a vector's part of B stays in the first cache for all rows. */
+/* Vector by vector, so that a vector's part of B stays in the first cache for all rows. Meanwhile the vector
+ * after it is fetched piece by piece; its first use would wait for memory otherwise. */
+INLINE void multiply_whole(const cm_gemm_tile *t, int64_t rows) {
+    int64_t strips = rows / CM_GEMM_ROWS, each = (t->depth + strips - 1) / strips;
+    for (int first = 0; first < t->cols; first += CM_GEMM_VECTOR) {
+        const float *next =
+            first + CM_GEMM_VECTOR < t->cols ? t->b + (first / CM_GEMM_VECTOR + 1) * t->b_vector : t->next;
+        if (t->b_step != CM_GEMM_VECTOR) next = NULL;
+        int64_t fetched = 0;
+        for (int64_t row = 0; row < rows; row += CM_GEMM_ROWS) {
+            for (int64_t end = fetched + each; next && fetched < end && fetched < t->depth; fetched++)
+                _mm_prefetch((const char *)(next + fetched * CM_GEMM_VECTOR), _MM_HINT_T0);
+            multiply_block(t, row, first, CM_GEMM_ROWS, 1);
+        }
+    }
+}
+
 TARGET void cm_gemm_multiply_avx2(const cm_gemm_tile *tile) {
     int64_t whole = tile->rows / CM_GEMM_ROWS * CM_GEMM_ROWS;
-    for (int first = 0; first < tile->cols && whole > 0; first += CM_GEMM_VECTOR)
-        for (int64_t row = 0; row < whole; row += CM_GEMM_ROWS)
-            multiply_block(tile, row, first, CM_GEMM_ROWS, 1);
+    if (whole > 0) multiply_whole(tile, whole);
     switch (tile->rows - whole) {
     case 0:
         break;
