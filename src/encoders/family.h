@@ -41,6 +41,8 @@ typedef struct cm_family {
     const cm_golden *golden;            /* NULL-terminated by checkpoint NULL; NULL: none published */
     const struct cm_engine *engine;     /* the code that runs it: cm_transformer_engine, cm_graph_engine */
     const void *rules;                  /* the engine's own table for the family */
+    const cm_weight_row *weights;       /* every tensor that the engine reads, in the engine's numbering */
+    int n_weights;
 } cm_family;
 
 /* What runs a family. All sizes come from the checkpoint (tensor shapes first, config.json second). */
@@ -70,5 +72,18 @@ typedef struct cm_engine {
     cm_status (*run_ids)(void *state, cm_team *team, int layer, const int32_t *ids, int64_t n, float *out,
                          cm_error *error);
 } cm_engine;
+
+/* The families of encoders.def; NULL beyond the last, or when none has that name. */
+const cm_family *cm_family_row(int index);
+const cm_family *cm_family_find(const char *name);
+
+/* The tensor of row in layer ("{}"); NULL when there is none. *generation (may be NULL) becomes the number of
+ * the name that it was found by. */
+const cm_tensor *cm_family_tensor(const cm_family *family, const cm_weights *weights,
+                                  const cm_weight_row *row, int64_t layer, int *generation);
+/* One more than the highest layer number in the names of the family's tensors. */
+int64_t cm_family_layers(const cm_family *family, const cm_weights *weights);
+/* The index-th tensor that the family does not read (heads, poolers, buffers); NULL beyond the last. */
+const cm_tensor *cm_family_extra(const cm_family *family, const cm_weights *weights, size_t index);
 
 #endif
