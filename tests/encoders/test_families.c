@@ -63,7 +63,8 @@ typedef struct model {
     void *state;
 } model;
 
-static cm_status open_folder(model *m, const char *family, const char *folder, cm_error *error) {
+static cm_status open_folder(model *m, const char *family, const char *folder, cm_precision precision,
+                             cm_error *error) {
     char *text = NULL;
     size_t length = 0;
     *m = (model){.family = cm_family_find(family)};
@@ -74,7 +75,7 @@ static cm_status open_folder(model *m, const char *family, const char *folder, c
     if (text) status = cm_json_parse(&m->config, text, length, "config.json", NULL, error);
     cm_free(text);
     if (status != CM_OK) return status;
-    return m->family->engine->open(&m->state, m->family, m->weights, m->config, CM_F32, error);
+    return m->family->engine->open(&m->state, m->family, m->weights, m->config, precision, error);
 }
 
 static void close_model(model *m) {
@@ -100,7 +101,7 @@ typedef struct trial {
     int n_inputs;
 } trial;
 
-static void open_trial(trial *t, const char *name) {
+static void open_trial(trial *t, const char *name, cm_precision precision) {
     char path[4096];
     cm_error error;
     *t = (trial){.name = name};
@@ -108,7 +109,7 @@ static void open_trial(trial *t, const char *name) {
                               &error),
           &error);
     const char *family = cm_safetensors_metadata(t->reference, "family");
-    check(open_folder(&t->m, family, fixture_path(path, sizeof path, name, ""), &error), &error);
+    check(open_folder(&t->m, family, fixture_path(path, sizeof path, name, ""), precision, &error), &error);
     int64_t width = t->m.family->engine->width(t->m.state);
     for (; t->n_inputs < MAX_INPUTS; t->n_inputs++) {
         input *in = &t->inputs[t->n_inputs];
@@ -163,7 +164,7 @@ static void test_ids(void **state) {
     for (int f = 0; f < FIXTURES; f++) {
         trial t;
         cm_error error;
-        open_trial(&t, fixtures[f]);
+        open_trial(&t, fixtures[f], CM_F32);
         const cm_engine *engine = t.m.family->engine;
         int layers = engine->layers(t.m.state), compared = 0;
         for (int layer = 0; layer <= layers; layer++) {
@@ -188,7 +189,7 @@ static void test_texts(void **state) {
     for (int f = 0; f < FIXTURES; f++) {
         trial t;
         cm_error error;
-        open_trial(&t, fixtures[f]);
+        open_trial(&t, fixtures[f], CM_F32);
         const cm_engine *engine = t.m.family->engine;
         const char *texts[MAX_INPUTS];
         int64_t lengths[MAX_INPUTS], n = 0, width = engine->width(t.m.state);
@@ -218,11 +219,33 @@ static void test_texts(void **state) {
     cm_team_destroy(team);
 }
 
+/* Rounded weights stay near the reference and are used at all. */
+static void test_precisions(void **state) {
+    (void)state;
+    static const cm_precision precisions[] = {CM_BF16, CM_INT8};
+    for (int f = 0; f < FIXTURES; f++)
+        for (int p = 0; p < 2; p++) {
+            trial t;
+            cm_error error;
+            double most = 0;
+            open_trial(&t, fixtures[f], precisions[p]);
+            const cm_engine *engine = t.m.family->engine;
+            int layers = engine->layers(t.m.state);
+            for (int i = 0; i < t.n_inputs; i++) {
+                const input *in = &t.inputs[i];
+                check(engine->run_ids(t.m.state, NULL, layers, in->ids, in->n, in->out, &error), &error);
+                most = fmax(most, difference(&t, i, layers));
+            }
+            if (!(most > 1e-5 && most < 0.3)) fail_msg("%s, precision %d: %.3g", t.name, p, most);
+            close_trial(&t);
+        }
+}
+
 static void test_limits(void **state) {
     (void)state;
     trial t;
     cm_error error;
-    open_trial(&t, "rnafm-original");
+    open_trial(&t, "rnafm-original", CM_F32);
     const cm_engine *engine = t.m.family->engine;
     int32_t ids[64] = {0};
     float *out = malloc(64 * 15 * sizeof *out);
@@ -237,7 +260,7 @@ static void test_limits(void **state) {
     assert_true(engine->row_bytes(t.m.state) > 15 * 4 * sizeof(float));
     free(out);
     close_trial(&t);
-    open_trial(&t, "esm2-layers");
+    open_trial(&t, "esm2-layers", CM_F32);
     assert_int_equal(t.m.family->engine->longest(t.m.state), 0);
     close_trial(&t);
 }
@@ -329,7 +352,7 @@ static void test_damage(void **state) {
         cm_error error = {0};
         model m;
         write_damaged(d, folder);
-        assert_int_equal(open_folder(&m, d->family, folder, &error), CM_MODEL);
+        assert_int_equal(open_folder(&m, d->family, folder, CM_F32, &error), CM_MODEL);
         if ((d->place && strcmp(error.place, d->place) != 0) || !strstr(error.found, d->found))
             fail_msg("damage %zu: %s: %s", i, error.place, error.found);
         assert_null(m.state);
@@ -347,7 +370,7 @@ static void test_damage(void **state) {
 static void test_extra(void **state) {
     (void)state;
     trial t;
-    open_trial(&t, "esm2-layers");
+    open_trial(&t, "esm2-layers", CM_F32);
     char all[1024] = "";
     for (size_t i = 0; cm_family_extra(t.m.family, t.m.weights, i); i++) {
         size_t used = strlen(all);
@@ -388,7 +411,7 @@ static void test_memory(void **state) {
         float out[5 * 20];
         const int32_t ids[] = {0, 5, 6, 4, 2};
         fail_alloc_from(n);
-        cm_status status = open_folder(&m, "rinalmo", path, &error);
+        cm_status status = open_folder(&m, "rinalmo", path, CM_F32, &error);
         if (status == CM_OK) status = m.family->engine->run_ids(m.state, NULL, 2, ids, 5, out, &error);
         bool failed = fail_alloc_stop();
         assert_int_equal(status, failed ? CM_MEMORY : CM_OK);
@@ -412,7 +435,7 @@ static void test_rnabert(void **state) {
     snprintf(target, sizeof target, "%s/rnabert", folder);
     check(cm_weights_import(path, target, false, &done, &error), &error);
     model m;
-    check(open_folder(&m, "rnabert", target, &error), &error);
+    check(open_folder(&m, "rnabert", target, CM_F32, &error), &error);
     float out[3 * 120];
     const char *text = "AAA";
     check(m.family->engine->run(m.state, NULL, 6, 1, &text, &(int64_t){3}, &(float *){out}, &error), &error);
@@ -438,9 +461,9 @@ static void test_rnabert(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),   cmocka_unit_test(test_ids),     cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_extra),   cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_rnabert),
+        cmocka_unit_test(test_rows),       cmocka_unit_test(test_ids),    cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_precisions), cmocka_unit_test(test_limits), cmocka_unit_test(test_extra),
+        cmocka_unit_test(test_damage),     cmocka_unit_test(test_memory), cmocka_unit_test(test_rnabert),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
