@@ -11,8 +11,9 @@ enum { CM_GEMM_ROWS = 6, CM_GEMM_VECTOR = 16 };
 /* C[rows, cols] (+)= A[rows, depth] B[depth, cols], one block of k: depth <= CM_GEMM_K_BLOCK, cols in
  * [1, CM_GEMM_PANEL]. Rows come in strips of CM_GEMM_ROWS, the last one may be lower: element (i, p) of
  * strip s of A is a[s * a_strip + i * a_row + p * a_step]. Row p of vector v of B begins at
- * b + v * b_vector + p * b_step, 64-byte aligned, and may be read whole. With b_step = CM_GEMM_VECTOR, next
- * may tell where a vector lies that will be wanted after this tile, so that it is on its way by then. */
+ * b + v * b_vector + p * b_step, 64-byte aligned, and may be read whole. next, only with
+ * b_step = CM_GEMM_VECTOR, says that B lies far away and where the vector lies that comes after this tile; a
+ * kernel may fetch both ahead. */
 typedef struct cm_gemm_tile {
     int64_t rows;
     int cols;
@@ -21,7 +22,7 @@ typedef struct cm_gemm_tile {
     int64_t a_strip, a_row, a_step;
     const float *b;
     int64_t b_vector, b_step;
-    const float *next; /* NULL: not known */
+    const float *next; /* NULL: B is near */
     float *c;
     int64_t ldc;
     bool add;

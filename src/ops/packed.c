@@ -237,11 +237,14 @@ static bool start_sums(const product *job, block part, block_sums *sums) {
     return true;
 }
 
-/* What comes after the tile at k: the next block of k, or the next vectors from their first block on. */
+/* What comes after the tile at k: the next block of k, or the next vectors from their first block on. NULL
+ * where the weights stay in the second cache, because fetching them ahead then costs time and gains none. */
 static const char *next_of(const cm_packed *packed, const cm_packed_tile *tile, block part, int64_t k) {
+    const size_t near = (size_t)512 << 10;
     int64_t depth = packed->kernel->depth, after = part.vector + part.vectors;
+    if (packed->bytes <= near) return NULL;
     if (packed->in - k > depth) return tile->w + depth / packed->kernel->group * group_bytes(packed);
-    return after < packed->vectors ? packed->weights + (size_t)after * packed->vector_bytes : NULL;
+    return packed->weights + (size_t)(after < packed->vectors ? after : 0) * packed->vector_bytes;
 }
 
 static void make_sums(const product *job, block part, block_sums *sums) {

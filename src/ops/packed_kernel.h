@@ -20,7 +20,7 @@ typedef struct cm_packed_tile {
     int64_t x_row; /* bytes from row to row */
     const char *w;
     int64_t w_vector;
-    const char *next; /* where a vector lies that will be wanted after this tile; NULL: not known */
+    const char *next; /* as in cm_gemm_tile; NULL: W is near */
     void *sums;       /* float or int32_t */
     int64_t ld;       /* elements from row to row of sums */
     bool add;         /* to what sums hold */

@@ -78,18 +78,21 @@ INLINE void multiply_rest(const cm_gemm_tile *t, int64_t row, int rows, int vect
     for (; first < t->cols; first += CM_GEMM_VECTOR) multiply_block(t, row, first, rows, 1);
 }
 
-/* Vector by vector, so that a vector's part of B stays in the first cache for all rows. Meanwhile the vector
- * after it is fetched piece by piece; its first use would wait for memory otherwise. */
+/* Starts fetching a part of a vector of B, to the second cache. */
+INLINE void fetch(const float *b, int64_t depth) {
+    for (int64_t p = 0; p < depth; p++) _mm_prefetch((const char *)(b + p * CM_GEMM_VECTOR), _MM_HINT_T1);
+}
+
+/* Vector by vector, so that a vector's part of B stays in the first cache for all rows. Where B lies far away
+ * the vector after it is fetched meanwhile, piece by piece; its first use would wait for memory otherwise. */
 INLINE void multiply_whole(const cm_gemm_tile *t, int64_t rows) {
-    int64_t strips = rows / CM_GEMM_ROWS, each = (t->depth + strips - 1) / strips;
+    int64_t strips = rows / CM_GEMM_ROWS, each = t->depth / strips + 1;
     for (int first = 0; first < t->cols; first += CM_GEMM_VECTOR) {
-        const float *next =
-            first + CM_GEMM_VECTOR < t->cols ? t->b + (first / CM_GEMM_VECTOR + 1) * t->b_vector : t->next;
-        if (t->b_step != CM_GEMM_VECTOR) next = NULL;
-        int64_t fetched = 0;
-        for (int64_t row = 0; row < rows; row += CM_GEMM_ROWS) {
-            for (int64_t end = fetched + each; next && fetched < end && fetched < t->depth; fetched++)
-                _mm_prefetch((const char *)(next + fetched * CM_GEMM_VECTOR), _MM_HINT_T0);
+        bool last = t->cols - first <= CM_GEMM_VECTOR;
+        const float *next = last ? t->next : t->b + (first / CM_GEMM_VECTOR + 1) * t->b_vector;
+        for (int64_t row = 0, p = 0; row < rows; row += CM_GEMM_ROWS, p += each) {
+            if (t->next && p < t->depth)
+                fetch(next + p * CM_GEMM_VECTOR, t->depth - p < each ? t->depth - p : each);
             multiply_block(t, row, first, CM_GEMM_ROWS, 1);
         }
     }
