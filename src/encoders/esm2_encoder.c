@@ -29,13 +29,15 @@ static const cm_transformer_rules rules_1b = {.norm = CM_NORM_PRE,
                                               .eps = 1e-5,
                                               .inner_key = "intermediate_size"};
 
-/* Both generations have these. */
+/* Both generations have these; transformers 5 writes the norms as gamma and beta. */
 #define COMMON_ROWS                                                                                          \
     [CM_ROLE_WORD] = {{"embeddings.word_embeddings.weight", "embed_tokens.weight"}, "V,H", false},           \
-    [CM_ROLE_FINAL_NORM] = {{"encoder.emb_layer_norm_after.weight", "emb_layer_norm_after.weight"},          \
+    [CM_ROLE_FINAL_NORM] = {{"encoder.emb_layer_norm_after.weight", "encoder.emb_layer_norm_after.gamma",    \
+                             "emb_layer_norm_after.weight"},                                                 \
                             "H",                                                                             \
                             false},                                                                          \
-    [CM_ROLE_FINAL_NORM_BIAS] = {{"encoder.emb_layer_norm_after.bias", "emb_layer_norm_after.bias"},         \
+    [CM_ROLE_FINAL_NORM_BIAS] = {{"encoder.emb_layer_norm_after.bias", "encoder.emb_layer_norm_after.beta",  \
+                                  "emb_layer_norm_after.bias"},                                              \
                                  "H",                                                                        \
                                  false},                                                                     \
     [CM_ROLE_QUERY] = {{LAYER "attention.self.query.weight", OURS "self_attn.q_proj.weight"}, "H,H", false}, \
@@ -50,18 +52,24 @@ static const cm_transformer_rules rules_1b = {.norm = CM_NORM_PRE,
     [CM_ROLE_OUT_BIAS] = {{LAYER "attention.output.dense.bias", OURS "self_attn.out_proj.bias"},             \
                           "H",                                                                               \
                           false},                                                                            \
-    [CM_ROLE_ATTENTION_NORM] = {{LAYER "attention.LayerNorm.weight", OURS "self_attn_layer_norm.weight"},    \
+    [CM_ROLE_ATTENTION_NORM] = {{LAYER "attention.LayerNorm.weight", LAYER "attention.LayerNorm.gamma",      \
+                                 OURS "self_attn_layer_norm.weight"},                                        \
                                 "H",                                                                         \
                                 false},                                                                      \
-    [CM_ROLE_ATTENTION_NORM_BIAS] = {{LAYER "attention.LayerNorm.bias", OURS "self_attn_layer_norm.bias"},   \
+    [CM_ROLE_ATTENTION_NORM_BIAS] = {{LAYER "attention.LayerNorm.bias", LAYER "attention.LayerNorm.beta",    \
+                                      OURS "self_attn_layer_norm.bias"},                                     \
                                      "H",                                                                    \
                                      false},                                                                 \
     [CM_ROLE_INNER] = {{LAYER "intermediate.dense.weight", OURS "fc1.weight"}, "F,H", false},                \
     [CM_ROLE_INNER_BIAS] = {{LAYER "intermediate.dense.bias", OURS "fc1.bias"}, "F", false},                 \
     [CM_ROLE_OUTER] = {{LAYER "output.dense.weight", OURS "fc2.weight"}, "H,F", false},                      \
     [CM_ROLE_OUTER_BIAS] = {{LAYER "output.dense.bias", OURS "fc2.bias"}, "H", false},                       \
-    [CM_ROLE_FEED_NORM] = {{LAYER "LayerNorm.weight", OURS "final_layer_norm.weight"}, "H", false},          \
-    [CM_ROLE_FEED_NORM_BIAS] = {{LAYER "LayerNorm.bias", OURS "final_layer_norm.bias"}, "H", false}
+    [CM_ROLE_FEED_NORM] = {{LAYER "LayerNorm.weight", LAYER "LayerNorm.gamma",                               \
+                            OURS "final_layer_norm.weight"},                                                 \
+                           "H",                                                                              \
+                           false},                                                                           \
+    [CM_ROLE_FEED_NORM_BIAS] = {                                                                             \
+        {LAYER "LayerNorm.bias", LAYER "LayerNorm.beta", OURS "final_layer_norm.bias"}, "H", false}
 
 static const cm_weight_row weights[CM_ROLE_COUNT] = {
     COMMON_ROWS,
