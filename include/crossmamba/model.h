@@ -26,6 +26,8 @@ CM_API const cm_options *cm_model_options(const cm_model *model);
 /* The card as JSON text (object: format, task, options, parameters, data, metrics, calibration, licence,
  * notes). Valid until close. */
 CM_API const char *cm_model_card(const cm_model *model);
+/* The same as indented lines for people. */
+CM_API const char *cm_model_card_text(const cm_model *model);
 
 /* Tells where the checkpoint of a side's pretrained encoder (0 A, 1 B) lies on this machine: its reference
  * ("/data/esm2_t6_8M_UR50D"), or the whole encoder name when it has several. That it is the same checkpoint

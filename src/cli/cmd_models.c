@@ -5,6 +5,7 @@
 
 static const cm_arg_row rows[] = {
     {"name", "NAME", false, false, "import: the checkpoint's name [that of the file]"},
+    {"json", NULL, false, false, "info: the card of a model as JSON"},
     {"force", NULL, false, false, "import: replace an existing checkpoint"},
     CM_RUN_ROWS,
     {0},
@@ -106,18 +107,19 @@ static cm_status import(const cm_args *args, const char *path, cm_error *error) 
     return status;
 }
 
-static cm_status print_card(const char *path, cm_error *error) {
+static cm_status print_card(const char *path, bool json, cm_error *error) {
     cm_model *model = NULL;
     cm_status status = cm_model_open(&model, path, error);
-    if (status == CM_OK) printf("%s\n", cm_model_card(model));
+    if (status == CM_OK && json) printf("%s\n", cm_model_card(model));
+    if (status == CM_OK && !json) fputs(cm_model_card_text(model), stdout);
     cm_model_close(model);
     return status;
 }
 
 /* A model file or shipped model, else a checkpoint. */
-static cm_status print_info(const char *name, cm_error *error) {
+static cm_status print_info(const char *name, bool json, cm_error *error) {
     cm_error other = {0};
-    cm_status status = print_card(name, error);
+    cm_status status = print_card(name, json, error);
     bool folder = status == CM_MODEL || status == CM_IO;
     return folder && print_checkpoint(name, &other) == CM_OK ? CM_OK : status;
 }
@@ -126,7 +128,7 @@ static cm_status run_on_file(const cm_args *args, const char *what, const char *
     cm_runtime runtime;
     cm_status status = cm_cli_runtime(args, &runtime, error);
     if (status != CM_OK) return status;
-    if (strcmp(what, "info") == 0) return print_info(file, error);
+    if (strcmp(what, "info") == 0) return print_info(file, cm_args_get(args, "json") != NULL, error);
     if (strcmp(what, "verify") == 0) return verify(file, &runtime, error);
     if (strcmp(what, "import") == 0) return import(args, file, error);
     return cm_cli_fail(error, CM_USAGE, NULL, NULL, "info, verify or import with a file", what);
@@ -154,16 +156,16 @@ static cm_status run(const cm_args *args, const cm_options *unused, cm_error *er
 const cm_command cm_command_models = {
     .name = "models",
     .summary = "models and checkpoints: list, describe, verify, import",
-    .text = "models list          the shipped models that are found, the families of pretrained encoders, "
-            "the checkpoints "
-            "on this\n                     machine (TSV)\n"
-            "models info FILE     the card of a model file or shipped model (JSON), after checking every "
-            "tensor; or "
-            "of a\n                     checkpoint: family, sizes, licence, sha256\n"
-            "models verify DIR    checks every tensor of a checkpoint, and its published output where one is "
-            "known\n"
-            "models import FILE   converts a PyTorch checkpoint (.pt, .pth, .bin) into the import folder\n"
-            "models tasks         the tasks (TSV); so do 'models encoders' and 'models fusions'",
+    .text =
+        "models list          the shipped models that are found, the families of pretrained encoders, "
+        "the checkpoints "
+        "on this\n                     machine (TSV)\n"
+        "models info FILE     the card of a model file or shipped model, after checking every tensor; or of "
+        "a\n                     checkpoint: family, sizes, licence, sha256\n"
+        "models verify DIR    checks every tensor of a checkpoint, and its published output where one is "
+        "known\n"
+        "models import FILE   converts a PyTorch checkpoint (.pt, .pth, .bin) into the import folder\n"
+        "models tasks         the tasks (TSV); so do 'models encoders' and 'models fusions'",
     .example = "crossmamba models info rna-protein",
     .rows = rows,
     .max_words = 2,

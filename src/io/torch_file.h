@@ -9,11 +9,12 @@
 
 typedef struct cm_torch_file cm_torch_file;
 
-/* Finds the state dict: the member "model", "state_dict", "model_state_dict" or "module" of the top object, the
- * first of these that holds tensors, else the top object itself; nested dicts of tensors join with '.'. Entries
- * that are no tensors are counted, not kept. Tensors are contiguous, row-major, little-endian; tensors that
- * share a storage may share their memory. CM_DATA with the byte or entry for everything else, also for tensors
- * that together are more than 4 times the file (tied weights count each time). Memory at most the file's size
+/* Finds the state dict: the member "model", "state_dict", "model_state_dict" or "module" of the top object,
+ * the first of these that holds tensors, else the top object itself; nested dicts of tensors join with '.'.
+ * Entries that are no tensors are counted, not kept. Tensors are contiguous, row-major, little-endian;
+ * tensors that share a storage may share their memory. CM_DATA with the byte or entry for everything else,
+ * also for tensors that together are more than 4 times the file (tied weights count each time). Memory at
+ * most the file's size
  * + 64 MB. */
 cm_status cm_torch_file_open(cm_torch_file **file, const char *path, cm_error *error);
 void cm_torch_file_close(cm_torch_file *file);

@@ -9,6 +9,9 @@ enum { CM_MODEL_FORMAT = 1 };
 /* The card of model as a new reference, NULL when out of memory. */
 json_t *cm_card_make(const cm_model *model);
 
+/* The card as text for people, owned by the caller (cm_free), NULL when out of memory. */
+char *cm_card_text(const json_t *card);
+
 /* What a loader needs before it can build the network. */
 typedef struct cm_card_shape {
     const cm_task *task;

@@ -64,16 +64,26 @@ static cm_tensor *model_tensors(const cm_model *model, size_t *count) {
 
 static cm_status refresh_card(cm_model *model, cm_error *error) {
     json_t *card = cm_card_make(model);
-    char *text = card ? cm_json_text(card) : NULL;
+    char *json = card ? cm_json_text(card) : NULL, *text = card ? cm_card_text(card) : NULL;
     json_decref(card);
-    if (!text) return cm_fail_memory(error, 0);
+    if (!json || !text) {
+        cm_free(json);
+        cm_free(text);
+        return cm_fail_memory(error, 0);
+    }
     cm_free(model->card);
-    model->card = text;
+    cm_free(model->card_text);
+    model->card = json;
+    model->card_text = text;
     return CM_OK;
 }
 
 const char *cm_model_card(const cm_model *model) {
     return model->card;
+}
+
+const char *cm_model_card_text(const cm_model *model) {
+    return model->card_text;
 }
 
 cm_status cm_model_save(cm_model *model, const char *path, cm_error *error) {

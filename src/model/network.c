@@ -41,6 +41,7 @@ void cm_model_close(cm_model *model) {
     cm_free(model->identity[1]);
     json_decref(model->facts);
     cm_free(model->card);
+    cm_free(model->card_text);
     cm_free(model);
 }
 

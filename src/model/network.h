@@ -20,7 +20,7 @@ struct cm_model {
     char *identity[2];         /* of the checkpoints behind each side's encoder; NULL or "": built in */
     cm_precision precision[2]; /* in which they ran */
     json_t *facts;             /* object: data, training, metrics, licence, notes of the card */
-    char *card;                /* JSON text, made on demand */
+    char *card, *card_text;    /* as JSON, and as text for people */
 };
 
 /* A model with the network of options for inputs of these widths; all weights 0, no standardisation yet. */

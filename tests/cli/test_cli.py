@@ -180,7 +180,11 @@ class Train(Files):
     def test_same_bits_for_threads(self):
         models = [self.train(f"m{t}.safetensors", "--threads", t) for t in ("1", "2", "4")]
         self.assertEqual(len({sha(m) for m in models}), 1)
-        code, card, _ = run("models", "info", models[0])
+        code, text, _ = run("models", "info", models[0])
+        self.assertEqual(code, 0)
+        self.assertTrue(text.startswith("task: rna-protein\nunit: probability\n"))
+        self.assertIn("\n  dim: 16\n", text)
+        code, card, _ = run("models", "info", models[0], "--json")
         self.assertEqual(code, 0)
         card = json.loads(card)
         self.assertEqual(card["task"], "rna-protein")

@@ -140,7 +140,7 @@ class Imported(Case):
             self.run_program("train", "--task", "rna-rna", "--a", self.fasta, "--pairs", pairs, "--model", models[-1],
                              "--encoder-a", "stored:mine+kmer", "--encoder-b", "stored:mine", "--layout", layout, "--dim", "16",
                              "--layers", "1", "--epochs", "2", "--quiet")
-            card = json.loads(self.run_program("models", "info", models[-1])[0])
+            card = json.loads(self.run_program("models", "info", models[-1], "--json")[0])
             self.assertEqual(card["inputs"]["a"]["identity"], "stored:mine")
             self.assertEqual(card["inputs"]["b"]["width"], 3)
             out, _ = self.run_program("predict", "--model", models[-1], "--a", self.fasta, "--pairs", pairs, "--quiet")

@@ -68,9 +68,12 @@ static void test_round_trip(void **state) {
     assert_int_equal(cm_model_options(model)->dim, 16);
     assert_string_equal(cm_model_options(model)->encoder_a, "kmer");
     assert_non_null(strstr(cm_model_card(model), "\"evaluation\":\"a\\tb\\n\""));
+    assert_non_null(strstr(cm_model_card_text(model), "\nevaluation:\n  a\tb\n"));
+    assert_non_null(strstr(cm_model_card_text(model), "\noptions:\n  encoder_a: kmer\n"));
     assert_int_equal(cm_model_save(model, copy, &error), CM_OK);
     assert_int_equal(cm_model_open(&again, copy, &error), CM_OK);
     assert_string_equal(cm_model_card(model), cm_model_card(again));
+    assert_string_equal(cm_model_card_text(model), cm_model_card_text(again));
     cm_file_map a, b;
     assert_int_equal(cm_file_map_open(&a, f->path, &error), CM_OK);
     assert_int_equal(cm_file_map_open(&b, copy, &error), CM_OK);
