@@ -1,13 +1,12 @@
 /* Metrics of values against labels. */
 #include "metrics/metrics.h"
 #include "base/alloc.h"
+#include "metrics/bootstrap.h"
 #include "metrics/ranking.h"
+#include "metrics/reliability.h"
 #include <assert.h>
 #include <math.h>
 #include <string.h>
-
-/* Equal-width bins of the expected calibration error. */
-enum { ECE_BINS = 15 };
 
 static const char *const binary_names[CM_BINARY_COUNT] = {
 #define X(field, name) [CM_BINARY_##field] = name,
@@ -29,6 +28,16 @@ const char *cm_metrics_name(bool affinity, int metric) {
     return affinity ? affinity_names[metric] : binary_names[metric];
 }
 
+int cm_metrics_direction(bool affinity, int metric) {
+    bool loss = affinity ? metric == CM_AFFINITY_rmse || metric == CM_AFFINITY_mae
+                         : metric == CM_BINARY_brier || metric == CM_BINARY_ece;
+    return loss ? -1 : 1;
+}
+
+int cm_metrics_main(bool affinity) {
+    return affinity ? (int)CM_AFFINITY_pearson : (int)CM_BINARY_mcc;
+}
+
 static double ratio(double part, double whole) {
     return whole > 0 ? part / whole : 0;
 }
@@ -40,7 +49,10 @@ double cm_metrics_mcc(double tp, double fp, double tn, double fn) {
 
 static void threshold_metrics(const cm_ranking *r, const int32_t *weight, double threshold, double *out) {
     double count[2][2] = {{0, 0}, {0, 0}}; /* [label][predicted] */
-    for (int64_t i = 0; i < r->n; i++) count[r->label[i] > 0.5][r->value[i] >= threshold] += weight[i];
+    for (int64_t i = 0; i < r->n; i++) {
+        bool positive = r->decision ? r->decision[i] > 0.5 : r->value[i] >= threshold;
+        count[r->label[i] > 0.5][positive] += weight[i];
+    }
     const double tn = count[0][0], fp = count[0][1], fn = count[1][0], tp = count[1][1];
     out[CM_BINARY_accuracy] = ratio(tp + tn, tp + tn + fp + fn);
     out[CM_BINARY_sensitivity] = ratio(tp, tp + fn);
@@ -74,15 +86,15 @@ static void rank_metrics(const cm_ranking *r, const int32_t *weight, double *out
 
 /* Brier score and expected calibration error over bins (b/15, (b+1)/15], the first with 0. */
 static void probability_metrics(const cm_ranking *r, const int32_t *weight, double *out) {
-    double squares = 0, total = 0, excess[ECE_BINS] = {0};
+    double squares = 0, total = 0, excess[CM_RELIABILITY_BINS] = {0};
     for (int64_t i = 0; i < r->n; i++) {
-        double difference = r->value[i] - r->label[i], bin = ceil(r->value[i] * ECE_BINS) - 1;
+        double difference = r->value[i] - r->label[i];
         squares += weight[i] * difference * difference;
         total += weight[i];
-        excess[bin < 0 ? 0 : bin > ECE_BINS - 1 ? ECE_BINS - 1 : (int)bin] += weight[i] * difference;
+        excess[cm_reliability_bin_of(r->value[i])] += weight[i] * difference;
     }
     double sum = 0;
-    for (int b = 0; b < ECE_BINS; b++) sum += fabs(excess[b]);
+    for (int b = 0; b < CM_RELIABILITY_BINS; b++) sum += fabs(excess[b]);
     out[CM_BINARY_brier] = squares / total;
     out[CM_BINARY_ece] = sum / total;
 }
@@ -190,33 +202,16 @@ void cm_ranking_affinity(const cm_ranking *ranking, const int32_t *weight, doubl
     out[CM_AFFINITY_ci] = concordance(r, weight);
 }
 
-static cm_status metrics_of(bool affinity, const double *value, const double *label, int64_t n,
-                            double threshold, double *out, cm_error *error) {
-    cm_ranking ranking;
-    CM_TRY(cm_ranking_create(&ranking, affinity, value, label, n, error));
-    int32_t *once = cm_new((size_t)n, sizeof *once);
-    if (!once) {
-        cm_ranking_clear(&ranking);
-        return cm_fail_memory(error, (size_t)n * sizeof *once);
-    }
-    for (int64_t i = 0; i < n; i++) once[i] = 1;
-    if (affinity)
-        cm_ranking_affinity(&ranking, once, out);
-    else
-        cm_ranking_binary(&ranking, once, threshold, out);
-    cm_free(once);
-    cm_ranking_clear(&ranking);
-    return CM_OK;
-}
-
 cm_status cm_metrics_binary(const double *value, const double *label, int64_t n, double threshold,
                             double out[CM_BINARY_COUNT], cm_error *error) {
-    return metrics_of(false, value, label, n, threshold, out, error);
+    cm_sample sample = {.n = n, .value = value, .label = label, .threshold = threshold};
+    return cm_sample_metrics(&sample, out, error);
 }
 
 cm_status cm_metrics_affinity(const double *value, const double *label, int64_t n,
                               double out[CM_AFFINITY_COUNT], cm_error *error) {
-    return metrics_of(true, value, label, n, 0, out, error);
+    cm_sample sample = {.affinity = true, .n = n, .value = value, .label = label};
+    return cm_sample_metrics(&sample, out, error);
 }
 
 /* A threshold in (below, above]: 0.5 when it lies there, else the middle. */

@@ -40,6 +40,11 @@ enum { CM_METRICS_MAX = 16 };
 int cm_metrics_count(bool affinity);
 const char *cm_metrics_name(bool affinity, int metric);
 
+/* 1: higher is better; -1: lower is better. */
+int cm_metrics_direction(bool affinity, int metric);
+/* The metric that stands for all: MCC, Pearson. */
+int cm_metrics_main(bool affinity);
+
 /* All metrics of n values against labels into out[cm_metrics_count]. threshold is ignored for affinity. */
 cm_status cm_metrics_binary(const double *value, const double *label, int64_t n, double threshold,
                             double out[CM_BINARY_COUNT], cm_error *error);

@@ -1,5 +1,5 @@
 /* Metrics with integer weights on values sorted once: what the points and their bootstrap share. A private
- * part of metrics/metrics.c and metrics/interval.c. */
+ * part of metrics/metrics.c and metrics/bootstrap.c. */
 #ifndef CM_METRICS_RANKING_H
 #define CM_METRICS_RANKING_H
 
@@ -10,6 +10,7 @@
 typedef struct cm_ranking {
     int64_t n;
     const double *value, *label;
+    const double *decision; /* binary: 1 where the class 1 was decided on; NULL: where value >= threshold */
     int64_t *by_value, *by_label;
     int64_t *value_group, *label_group;
     int64_t n_groups;                /* distinct values */

@@ -40,19 +40,38 @@ static json_t *input_json(const cm_model *model, int side) {
     return input;
 }
 
+/* slope, offset, spread, method; isotonic: knots, [[score, probability], ...]. */
+static json_t *calibration_json(const cm_calibration *c) {
+    json_t *object = json_pack("{s:f, s:f, s:f, s:s}", "slope", c->slope, "offset", c->offset, "spread",
+                               c->spread, "method", cm_calibration_name(c->method));
+    json_t *knots = c->knots > 0 ? json_array() : NULL;
+    for (int k = 0; knots && k < c->knots; k++)
+        json_array_append_new(knots, json_pack("[f, f]", c->at[k], c->to[k]));
+    if (knots) json_object_set_new(object, "knots", knots);
+    return object;
+}
+
+/* What there is of the 90 % bounds; JSON has no NaN. */
+static json_t *conformal_json(const cm_conformal *c) {
+    json_t *object = json_pack("{s:f}", "coverage", 1 - CM_CONFORMAL_MISS);
+    if (!isnan(c->half_width)) json_object_set_new(object, "half_width", json_real(c->half_width));
+    if (!isnan(c->bound[0])) json_object_set_new(object, "bound_negative", json_real(c->bound[0]));
+    if (!isnan(c->bound[1])) json_object_set_new(object, "bound_positive", json_real(c->bound[1]));
+    return object;
+}
+
 json_t *cm_card_make(const cm_model *model) {
     int64_t parameters = 0;
     for (int i = 0; i < cm_params_count(model->net->params); i++)
         parameters += cm_params_get(model->net->params, i)->count;
     json_t *card = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:I, s:o, s:{s:o, s:o}, s:{s:f, s:f, s:f, s:f}, s:{s:f, s:f, s:f}, s:f}",
-        "format", "crossmamba model", "format_version", CM_MODEL_FORMAT, "library_version",
-        CM_LIBRARY_VERSION, "task", model->task->name, "unit", model->task->unit, "parameters",
-        (json_int_t)parameters, "options", options_json(&model->options), "inputs", "a", input_json(model, 0),
-        "b", input_json(model, 1), "label", "mean", model->label_mean, "sd", model->label_sd, "least",
-        model->label_least, "most", model->label_most, "calibration", "slope", model->calibration.slope,
-        "offset", model->calibration.offset, "spread", model->calibration.spread, "threshold",
-        model->threshold);
+        "{s:s, s:i, s:s, s:s, s:s, s:I, s:o, s:{s:o, s:o}, s:{s:f, s:f, s:f, s:f}, s:o, s:o, s:f}", "format",
+        "crossmamba model", "format_version", CM_MODEL_FORMAT, "library_version", CM_LIBRARY_VERSION, "task",
+        model->task->name, "unit", model->task->unit, "parameters", (json_int_t)parameters, "options",
+        options_json(&model->options), "inputs", "a", input_json(model, 0), "b", input_json(model, 1),
+        "label", "mean", model->label_mean, "sd", model->label_sd, "least", model->label_least, "most",
+        model->label_most, "calibration", calibration_json(&model->calibration), "conformal",
+        conformal_json(&model->conformal), "threshold", model->threshold);
     for (size_t i = 0; card && i < sizeof fact_keys / sizeof *fact_keys; i++) {
         json_t *fact = json_object_get(model->facts, fact_keys[i]);
         if (fact && json_object_set(card, fact_keys[i], fact) != 0) {
@@ -153,6 +172,35 @@ cm_status cm_card_shape_read(const json_t *card, cm_card_shape *shape, const cha
     return CM_OK;
 }
 
+/* Method and knots; a file from before they were written has neither. */
+static cm_status read_knots(const json_t *object, cm_calibration *c, const char *file, cm_error *error) {
+    const char *method = json_string_value(json_object_get(object, "method"));
+    const json_t *knots = json_object_get(object, "knots"), *knot;
+    size_t k, count = json_array_size(knots);
+    if (method && cm_calibration_parse(&c->method, method, NULL) != CM_OK)
+        return cm_fail(error, CM_DATA, file, "card, key method of calibration", "a known method", "%s",
+                       method);
+    if (count > CM_CALIBRATION_KNOTS)
+        return cm_fail(error, CM_DATA, file, "card, key knots of calibration",
+                       cm_format("at most %d", CM_CALIBRATION_KNOTS).text, "%zu", count);
+    json_array_foreach(knots, k, knot) {
+        c->at[k] = json_number_value(json_array_get(knot, 0));
+        c->to[k] = json_number_value(json_array_get(knot, 1));
+        bool rising = k == 0 || (c->at[k] > c->at[k - 1] && c->to[k] >= c->to[k - 1]);
+        if (json_array_size(knot) != 2 || !rising || !(c->to[k] >= 0 && c->to[k] <= 1))
+            return cm_fail(error, CM_DATA, file, "card, key knots of calibration",
+                           "pairs of ascending scores and probabilities", "something else in knot %zu",
+                           k + 1);
+    }
+    c->knots = (int)count;
+    return CM_OK;
+}
+
+static double real_or_nan(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
 cm_status cm_card_apply(const json_t *card, cm_model *model, const char *file, cm_error *error) {
     json_t *label, *calibration;
     int64_t width;
@@ -165,6 +213,11 @@ cm_status cm_card_apply(const json_t *card, cm_model *model, const char *file, c
     CM_TRY(real_member(calibration, "slope", &model->calibration.slope, file, error));
     CM_TRY(real_member(calibration, "offset", &model->calibration.offset, file, error));
     CM_TRY(real_member(calibration, "spread", &model->calibration.spread, file, error));
+    CM_TRY(read_knots(calibration, &model->calibration, file, error));
+    const json_t *conformal = json_object_get(card, "conformal");
+    model->conformal =
+        (cm_conformal){real_or_nan(conformal, "half_width"),
+                       {real_or_nan(conformal, "bound_negative"), real_or_nan(conformal, "bound_positive")}};
     CM_TRY(real_member(card, "threshold", &model->threshold, file, error));
     for (int side = 0; side < 2; side++) {
         CM_TRY(read_input(card, side, &width, &model->longest[side], file, error));

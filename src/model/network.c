@@ -18,7 +18,8 @@ cm_status cm_model_create(cm_model **model, const cm_task *task, const cm_option
     cm_features_resolve(&m->options, task);
     m->label_sd = 1.0;
     m->threshold = 0.5;
-    m->calibration = (cm_calibration){1.0, 0.0, 0.0};
+    m->calibration = (cm_calibration){.slope = 1.0};
+    m->conformal = (cm_conformal){NAN, {NAN, NAN}};
     m->facts = json_object();
     cm_status status =
         m->facts ? cm_net_create(&m->net, &m->options, width_a, width_b, error) : cm_fail_memory(error, 0);

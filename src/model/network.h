@@ -3,6 +3,7 @@
 #define CM_MODEL_NETWORK_H
 
 #include "metrics/calibrate.h"
+#include "metrics/conformal.h"
 #include "model/features.h"
 #include <crossmamba/model.h>
 #include <jansson.h>
@@ -16,6 +17,7 @@ struct cm_model {
     double label_least, label_most; /* affinity: values are clipped to this range of the training labels */
     int64_t longest[2];             /* longest training molecule of each side */
     cm_calibration calibration;
+    cm_conformal conformal;    /* 90 % intervals or sets, from the inner validation fold */
     double threshold;          /* binary: class 1 at and above; chosen on the inner validation fold */
     char *identity[2];         /* of the checkpoints behind each side's encoder; NULL or "": built in */
     cm_precision precision[2]; /* in which they ran */

@@ -27,6 +27,7 @@ typedef struct fit {
     const cm_runtime *runtime;
     cm_model *model;
     const cm_op *loss;
+    cm_calibration_method calibration;
     int64_t *train, *valid, *order; /* pair numbers; order: positions in train */
     int64_t n_train, n_valid;
     float *target;                                   /* by pair: what the network's output is compared with */
@@ -207,6 +208,7 @@ static cm_status make_engine(fit *f, cm_error *error) {
 static cm_status fit_setup(fit *f, cm_error *error) {
     const cm_fit_request *r = f->request;
     CM_TRY(choose_loss(f, error));
+    CM_TRY(cm_calibration_parse(&f->calibration, f->options->calibration, error));
     CM_TRY(divide(f, error));
     CM_TRY(cm_model_create(&f->model, r->dataset->task, f->options, r->features->width[0],
                            r->features->width[1], error));
@@ -380,12 +382,18 @@ static cm_status run_steps(fit *f, cm_error *error) {
     return CM_OK;
 }
 
-/* Calibration and threshold from the inner validation fold, and its metrics with them. */
+/* Calibration, threshold and conformal bounds from the inner validation fold, and its metrics with them. */
 static cm_status choose_calibration(fit *f, double *metrics, cm_error *error) {
     cm_model *m = f->model;
     CM_TRY(score_validation(f, error));
-    m->calibration = cm_calibrate(m->task->affinity, f->valid_score, f->valid_label, f->n_valid);
+    if (m->task->affinity)
+        m->calibration = cm_calibrate(true, f->valid_score, f->valid_label, f->n_valid);
+    else
+        CM_TRY(cm_calibrate_by(f->calibration, f->valid_score, f->valid_label, f->n_valid, &m->calibration,
+                               error));
     calibrate_values(f);
+    CM_TRY(cm_conformal_fit(m->task->affinity, f->valid_score, f->valid_value, f->valid_label, f->n_valid,
+                            &m->conformal, error));
     if (!m->task->affinity)
         CM_TRY(cm_metrics_best_threshold(f->valid_value, f->valid_label, f->n_valid, &m->threshold, error));
     return validation_metrics(f, metrics, error);

@@ -85,6 +85,60 @@ static void test_round_trip(void **state) {
     cm_model_close(again);
 }
 
+/* A staircase of the score and the conformal bounds survive the file; bounds that there are none of do too.
+ */
+static void test_keeps_calibration(void **state) {
+    fixture *f = *state;
+    cm_error error = {0};
+    cm_model *model = NULL, *again = NULL;
+    char copy[128];
+    snprintf(copy, sizeof copy, "%s/isotonic.safetensors", f->set.folder);
+    assert_int_equal(cm_model_open(&model, f->path, &error), CM_OK);
+    model->calibration = (cm_calibration){.slope = 1,
+                                          .method = CM_CALIBRATION_ISOTONIC,
+                                          .knots = 3,
+                                          .at = {-1, 0.25, 2},
+                                          .to = {0.125, 0.5, 0.75}};
+    model->conformal = (cm_conformal){NAN, {0.3, NAN}};
+    assert_int_equal(cm_model_save(model, copy, &error), CM_OK);
+    assert_int_equal(cm_model_open(&again, copy, &error), CM_OK);
+    for (double score = -3; score < 4; score += 0.25)
+        assert_true(cm_model_value(model, score) == cm_model_value(again, score));
+    assert_float_equal(cm_model_value(again, 1.125), 0.625, 1e-12);
+    assert_true(again->conformal.bound[0] == 0.3 && isnan(again->conformal.bound[1]));
+    assert_true(isnan(again->conformal.half_width));
+    cm_model_close(again);
+    again = NULL;
+    model->calibration.at[2] = 0;
+    assert_int_equal(cm_model_save(model, copy, &error), CM_OK);
+    assert_int_equal(cm_model_open(&again, copy, &error), CM_DATA);
+    assert_non_null(strstr(error.place, "knots"));
+    cm_model_close(model);
+}
+
+/* A file of version 0.1.0, from before calibration methods, conformal bounds and ensembles. */
+static void test_opens_old_files(void **state) {
+    (void)state;
+    char path[512];
+    snprintf(path, sizeof path, "%s/tests/fixtures/model-0.1.0.safetensors", getenv("CROSSMAMBA_SOURCE"));
+    cm_error error = {0};
+    cm_model *model = NULL;
+    assert_int_equal(cm_model_open(&model, path, &error), CM_OK);
+    cm_dataset_options options = {.task = cm_model_task(model)};
+    cm_dataset *d = NULL;
+    assert_int_equal(cm_dataset_create(&d, &options, &error), CM_OK);
+    assert_int_equal(cm_dataset_add_pair(d, "a", "ACAUGAGGAUCACCCAUGU", "b", "MASNFTQFVLVDNGG", &error),
+                     CM_OK);
+    collected *c = calloc(1, sizeof *c);
+    c->most = 1;
+    assert_int_equal(cm_predict(model, d, 0, collect, c, NULL, &error), CM_OK);
+    assert_float_equal(c->score[0], 0.38554, 1e-5);
+    assert_float_equal(c->value[0], 0.856682, 1e-5);
+    free(c);
+    cm_dataset_destroy(d);
+    cm_model_close(model);
+}
+
 static void test_finds_by_name(void **state) {
     fixture *f = *state;
     cm_error error = {0};
@@ -295,6 +349,8 @@ static void test_ids_do_not_matter(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_keeps_calibration),
+        cmocka_unit_test(test_opens_old_files),
         cmocka_unit_test(test_finds_by_name),
         cmocka_unit_test(test_same_bits_for_batches_and_threads),
         cmocka_unit_test(test_values_are_probabilities),
