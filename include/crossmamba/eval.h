@@ -17,8 +17,7 @@ extern "C" {
 /* Zero-initialise, then set what is needed. */
 typedef struct cm_eval_request {
     cm_options options;
-    const char *const *models; /* names of fusion networks to compare, and "id-only" for the baseline that
-                                  sees no sequence */
+    const char *const *models; /* names of predictors to compare (cm_predictor_row) */
     int n_models;
     int folds;              /* random folds over the pairs, stratified by label; 0: the given folds */
     const char *test_fold;  /* with given folds: only this value is tested, the rest trains; or NULL */

@@ -1,4 +1,4 @@
-/* What this build knows: tasks, encoders, fusion networks. The tables are constant. */
+/* What this build knows: tasks, encoders, fusion networks, predictors. The tables are constant. */
 #ifndef CROSSMAMBA_TABLES_H
 #define CROSSMAMBA_TABLES_H
 
@@ -30,9 +30,11 @@ CM_API const cm_task *cm_task_rows(int *count);
 typedef struct cm_table_row {
     const char *name, *help;
 } cm_table_row;
-/* Row i of the table of encoders or fusion networks; 0 when i is past the end. */
+/* Row i of the table of encoders, fusion networks or predictors; 0 when i is past the end. Predictors are
+ * what an evaluation compares: every fusion network and the baselines. */
 CM_API int cm_encoder_row(int i, cm_table_row *row);
 CM_API int cm_fusion_row(int i, cm_table_row *row);
+CM_API int cm_predictor_row(int i, cm_table_row *row);
 
 /* Arithmetic of a pretrained encoder. CM_AUTO: the fastest on this machine whose cosine similarity to f32
  * stays at or above 0.9999 in every token of a built-in probe set. */

@@ -8,7 +8,7 @@ static const cm_arg_row rows[] = {
     {"task", "NAME", false, false, "the task; needed without --model"},
     CM_DATA_ROWS,
     {"model", "FILE|NAME", false, false, "test this trained model instead of cross-validating"},
-    {"compare", "LIST", false, false, "fusion networks and id-only [crossmamba,mlp,bilinear,gated,id-only]"},
+    {"compare", "LIST", false, false, "predictors, see below [crossmamba,mlp,bilinear,gated,id-only]"},
     {"folds", "K", false, false,
      "random folds, stratified by label [10, or the given folds with --fold-column]"},
     {"fold-column", "NAME", false, false, "column of --pairs with given folds"},
@@ -124,5 +124,7 @@ const cm_command cm_command_eval = {
         "examples/rna-protein.tsv",
     .rows = rows,
     .network_options = true,
+    .table = "Predictors for --compare",
+    .table_row = cm_predictor_row,
     .run = run,
 };

@@ -136,7 +136,8 @@ static cm_status run_on_file(const cm_args *args, const char *what, const char *
 
 static cm_status run(const cm_args *args, const cm_options *unused, cm_error *error) {
     (void)unused;
-    static const char expected[] = "list, info FILE, verify DIR, import FILE, tasks, encoders or fusions";
+    static const char expected[] =
+        "list, info FILE, verify DIR, import FILE, tasks, encoders, fusions or predictors";
     const char *what = args->n_words > 0 ? args->words[0] : "";
     if (args->n_words == 2) return run_on_file(args, what, args->words[1], error);
     if (args->n_words != 1)
@@ -148,6 +149,8 @@ static cm_status run(const cm_args *args, const cm_options *unused, cm_error *er
         print_table("encoder", cm_encoder_row);
     else if (strcmp(what, "fusions") == 0)
         print_table("fusion", cm_fusion_row);
+    else if (strcmp(what, "predictors") == 0)
+        print_table("predictor", cm_predictor_row);
     else
         return cm_cli_fail(error, CM_USAGE, NULL, NULL, expected, what);
     return CM_OK;
@@ -165,7 +168,9 @@ const cm_command cm_command_models = {
         "models verify DIR    checks every tensor of a checkpoint, and its published output where one is "
         "known\n"
         "models import FILE   converts a PyTorch checkpoint (.pt, .pth, .bin) into the import folder\n"
-        "models tasks         the tasks (TSV); so do 'models encoders' and 'models fusions'",
+        "models tasks         the tasks (TSV); so do 'models encoders', 'models fusions' and 'models "
+        "predictors'\n"
+        "                     (what eval compares)",
     .example = "crossmamba models info rna-protein",
     .rows = rows,
     .max_words = 2,

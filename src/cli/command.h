@@ -13,6 +13,8 @@ typedef struct cm_command {
     const cm_arg_row *rows;
     int max_words;        /* words that are no options, as in 'models info FILE' */
     bool network_options; /* accepts the options of options.def */
+    const char *table;    /* title of a table that the help ends with, or NULL */
+    int (*table_row)(int i, cm_table_row *row);
     cm_status (*run)(const cm_args *args, const cm_options *options, cm_error *error);
 } cm_command;
 

@@ -41,6 +41,11 @@ static void print_usage(FILE *stream) {
 static void print_help(const cm_command *command) {
     printf("crossmamba %s: %s\n\n%s\n\nOptions:\n", command->name, command->summary, command->text);
     cm_args_help(command->rows, command->network_options);
+    if (command->table) {
+        cm_table_row row;
+        printf("\n%s:\n", command->table);
+        for (int i = 0; command->table_row(i, &row); i++) printf("  %-16s %s\n", row.name, row.help);
+    }
     printf("\nExample:\n  %s\n", command->example);
 }
 

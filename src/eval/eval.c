@@ -1,7 +1,9 @@
 /* Evaluation: all units over the threads, then the summaries. */
 #include "base/alloc.h"
 #include "base/log.h"
+#include "eval/predictor.h"
 #include "eval/unit.h"
+#include "model/network.h"
 #include <crossmamba/eval.h>
 #include <crossmamba/predict.h>
 #include <errno.h>
@@ -77,15 +79,8 @@ static cm_status check_request(const cm_eval_request *request, const cm_dataset 
     if (request->n_models < 1) return cm_fail(error, CM_USAGE, NULL, "models", "at least one model", "none");
     if (!dataset->options.labels)
         return cm_fail(error, CM_USAGE, NULL, "data set", "a data set with labels", "none");
-    for (int m = 0; m < request->n_models; m++) {
-        cm_table_row row;
-        bool known = strcmp(request->models[m], "id-only") == 0;
-        for (int i = 0; cm_fusion_row(i, &row) && !known; i++)
-            known = strcmp(row.name, request->models[m]) == 0;
-        if (!known)
-            return cm_fail(error, CM_USAGE, NULL, "models", "a fusion network or id-only", "%s",
-                           request->models[m]);
-    }
+    for (int m = 0; m < request->n_models; m++)
+        CM_TRY(cm_predictor_check(request->models[m], dataset->task->affinity, error));
     if (request->checkpoint_folder && mkdir(request->checkpoint_folder, 0777) != 0 && errno != EEXIST)
         return cm_fail_errno(error, request->checkpoint_folder, "cannot make the folder", errno);
     return CM_OK;

@@ -3,12 +3,9 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/sha256.h"
+#include "eval/predictor.h"
 #include "io/safetensors.h"
-#include "metrics/baseline.h"
 #include "nn/option_text.h"
-#include "train/fit.h"
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -70,83 +67,48 @@ static void read_unit(const char *path, cm_eval_unit *unit) {
     cm_safetensors_close(file);
 }
 
-/* ---- the two kinds of model ---- */
+/* ---- running ---- */
 
-/* Arrays of the whole data set that the baseline wants. */
-typedef struct columns {
-    int32_t *a, *b;
-    double *label, *value;
-} columns;
-
-static void columns_clear(columns *c) {
-    cm_free(c->a);
-    cm_free(c->b);
-    cm_free(c->label);
-    cm_free(c->value);
-}
-
-static cm_status run_baseline(const cm_eval_plan *plan, cm_eval_unit *unit, cm_error *error) {
-    const cm_dataset *d = plan->dataset;
-    size_t n = (size_t)d->n_pairs;
-    columns c = {cm_new(n, sizeof *c.a), cm_new(n, sizeof *c.b), cm_new(n, sizeof *c.label),
-                 cm_new(n, sizeof *c.value)};
-    cm_status status = c.a && c.b && c.label && c.value ? CM_OK : cm_fail_memory(error, n * 24);
-    if (status == CM_OK) {
-        for (size_t i = 0; i < n; i++) {
-            c.a[i] = d->pairs[i].entity[0];
-            c.b[i] = d->pairs[i].entity[1];
-            c.label[i] = (double)plan->label[i];
-        }
-        status = cm_baseline_identity(d->task->affinity, c.a, c.b, c.label, unit->train, d->n_pairs,
-                                      d->n_entities[0], d->n_entities[1], c.value, error);
-    }
-    for (int64_t i = 0; status == CM_OK && i < unit->n_test; i++)
-        unit->score[i] = unit->value[i] = c.value[unit->test[i]];
-    columns_clear(&c);
-    return status;
-}
-
-static cm_status run_network(const cm_eval_plan *plan, cm_eval_unit *unit, const cm_runtime *runtime,
-                             cm_error *error) {
+static cm_status run_predictor(const cm_eval_plan *plan, cm_eval_unit *unit, const cm_predictor *predictor,
+                               const cm_runtime *runtime, cm_error *error) {
     cm_options options = plan->request->options;
-    snprintf(options.fusion, sizeof options.fusion, "%s", unit->model);
     options.seed += unit->repeat;
-    int64_t *index = cm_new((size_t)plan->dataset->n_pairs, sizeof *index), n = 0;
-    if (!index) return cm_fail_memory(error, (size_t)plan->dataset->n_pairs * sizeof *index);
-    for (int64_t i = 0; i < plan->dataset->n_pairs; i++)
-        if (unit->train[i]) index[n++] = i;
-    cm_fit_request fit = {.options = &options,
-                          .dataset = plan->dataset,
-                          .features = plan->features,
-                          .index = index,
-                          .n = n,
-                          .labels = plan->label};
-    cm_model *model = NULL;
     cm_runtime quiet = {.stop = runtime ? runtime->stop : NULL, .context = runtime ? runtime->context : NULL};
-    cm_status status = cm_fit(&model, &fit, NULL, &quiet, error);
-    if (status == CM_OK)
-        status = cm_model_scores(model, plan->features, plan->dataset, unit->test, unit->n_test, 0, NULL,
-                                 unit->score, error);
-    for (int64_t i = 0; status == CM_OK && i < unit->n_test; i++)
-        unit->value[i] = cm_model_value(model, unit->score[i]);
-    if (status == CM_OK) unit->threshold = model->threshold;
-    cm_model_close(model);
-    cm_free(index);
+    int64_t *train = cm_new((size_t)plan->dataset->n_pairs, sizeof *train), n = 0;
+    if (!train) return cm_fail_memory(error, (size_t)plan->dataset->n_pairs * sizeof *train);
+    for (int64_t i = 0; i < plan->dataset->n_pairs; i++)
+        if (unit->train[i]) train[n++] = i;
+    cm_predictor_call call = {.name = unit->model,
+                              .dataset = plan->dataset,
+                              .features = plan->features,
+                              .options = &options,
+                              .label = plan->label,
+                              .train = train,
+                              .test = unit->test,
+                              .n_train = n,
+                              .n_test = unit->n_test,
+                              .runtime = &quiet,
+                              .score = unit->score,
+                              .value = unit->value,
+                              .threshold = &unit->threshold};
+    cm_status status = predictor->run(&call, error);
+    cm_free(train);
     return status;
 }
 
 cm_status cm_eval_unit_run(const cm_eval_plan *plan, cm_eval_unit *unit, const cm_runtime *runtime,
                            cm_error *error) {
     cm_buf path = CM_BUF_EMPTY;
-    cm_status status = CM_OK;
-    bool keep = plan->request->checkpoint_folder && strcmp(unit->model, "id-only") != 0;
+    const cm_predictor *predictor;
+    cm_status status = cm_predictor_find(&predictor, unit->model, error);
+    if (status != CM_OK) return status;
+    bool keep = plan->request->checkpoint_folder && predictor->kept;
     if (keep) {
         status = unit_path(plan, unit, &path, error);
         if (status == CM_OK && access(path.data, F_OK) == 0) read_unit(path.data, unit);
     }
     if (status == CM_OK && !unit->done) {
-        status = strcmp(unit->model, "id-only") == 0 ? run_baseline(plan, unit, error)
-                                                     : run_network(plan, unit, runtime, error);
+        status = run_predictor(plan, unit, predictor, runtime, error);
         if (status == CM_OK && keep) status = write_unit(path.data, unit, error);
         unit->done = status == CM_OK;
     }

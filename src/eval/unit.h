@@ -2,11 +2,12 @@
 #ifndef CM_EVAL_UNIT_H
 #define CM_EVAL_UNIT_H
 
-#include "model/network.h"
+#include "model/features.h"
 #include <crossmamba/eval.h>
+#include <stdbool.h>
 
 typedef struct cm_eval_unit {
-    const char *model; /* name of a fusion network, or "id-only" */
+    const char *model; /* name of a predictor */
     int model_number, repeat, fold;
     const bool *train; /* by pair, not owned: the pairs that train */
     int64_t *test;     /* tested pairs, owned */

@@ -107,6 +107,11 @@ class Help(unittest.TestCase):
         self.assertIn("rna-molecule\tRNA\tsmall molecule\tpKd", run("models", "tasks")[1])
         self.assertIn("kmer\t", run("models", "encoders")[1])
         self.assertIn("crossmamba\t", run("models", "fusions")[1])
+        predictors = [line.split("\t")[0] for line in run("models", "predictors")[1].splitlines()[1:]]
+        self.assertLess({"crossmamba", "mlp", "id-only"}, set(predictors))
+        help_text = run("eval", "--help")[1]
+        for name in predictors:
+            self.assertRegex(help_text, rf"(?m)^  {re.escape(name)} ")
 
 
 class Predict(Files):
