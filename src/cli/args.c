@@ -74,7 +74,7 @@ static cm_status parse_one(cm_args *args, int argc, char **argv, int *at, cm_err
 
 cm_status cm_args_parse(cm_args *args, const cm_arg_row *rows, cm_options *options, int max_words, int argc,
                         char **argv, cm_error *error) {
-    *args = (cm_args){.rows = rows, .options = options, .max_words = max_words};
+    *args = (cm_args){.rows = rows, .options = options, .max_words = max_words, .argc = argc, .argv = argv};
     if (options) cm_options_default(options);
     for (int at = 0; at < argc;) {
         cm_status status = parse_one(args, argc, argv, &at, error);
@@ -114,6 +114,28 @@ cm_status cm_args_integer(const cm_args *args, const char *name, long least, lon
     }
     *value = number;
     return CM_OK;
+}
+
+static void quote(FILE *stream, const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+@%";
+    if (*word && word[strspn(word, plain)] == '\0') {
+        fprintf(stream, " %s", word);
+        return;
+    }
+    fputs(" '", stream);
+    for (; *word; word++) fputs(*word == '\'' ? "'\\''" : (char[]){*word, '\0'}, stream);
+    fputc('\'', stream);
+}
+
+char *cm_args_line(const cm_args *args, const char *command) {
+    char *line = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&line, &size);
+    if (!stream) return NULL;
+    fprintf(stream, "crossmamba %s", command);
+    for (int i = 0; i < args->argc; i++) quote(stream, args->argv[i]);
+    fclose(stream);
+    return line;
 }
 
 void cm_args_help(const cm_arg_row *rows, bool with_options) {

@@ -5,7 +5,7 @@
 #include <crossmamba/crossmamba.h>
 #include <stdbool.h>
 
-enum { CM_ARG_MAX_VALUES = 32, CM_ARG_MAX_WORDS = 2 };
+enum { CM_ARG_MAX_ROWS = 64, CM_ARG_MAX_VALUES = 32, CM_ARG_MAX_WORDS = 2 };
 
 /* One option. rows end with name NULL. */
 typedef struct cm_arg_row {
@@ -18,11 +18,13 @@ typedef struct cm_arg_row {
 
 typedef struct cm_args {
     const cm_arg_row *rows;
-    cm_options *options;                       /* also accepts every row of options.def; NULL: none of them */
-    const char *values[32][CM_ARG_MAX_VALUES]; /* by row */
-    int counts[32];
+    cm_options *options; /* also accepts every row of options.def; NULL: none of them */
+    const char *values[CM_ARG_MAX_ROWS][CM_ARG_MAX_VALUES]; /* by row */
+    int counts[CM_ARG_MAX_ROWS];
     const char *words[CM_ARG_MAX_WORDS]; /* what is no option, in order */
     int n_words, max_words;
+    int argc;
+    char **argv; /* what was parsed */
 } cm_args;
 
 /* Fills args from argv[argc] (without program and command name), with at most max_words words that are no
@@ -38,6 +40,9 @@ int cm_args_count(const cm_args *args, const char *name);
 /* An integer option in [least, most], standard when it is not given. */
 cm_status cm_args_integer(const cm_args *args, const char *name, long least, long most, long standard,
                           long *value, cm_error *error);
+
+/* The command line as a shell would read it back, to be freed with free; NULL when out of memory. */
+char *cm_args_line(const cm_args *args, const char *command);
 
 /* Prints the options to stdout. */
 void cm_args_help(const cm_arg_row *rows, bool with_options);

@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const cm_arg_row rows[] = {
@@ -15,6 +16,11 @@ static const cm_arg_row rows[] = {
     {"test-fold", "VALUE", false, false, "test only this given fold, train on the rest"},
     {"train-fold", "VALUE", false, false, "train only on this given fold, test every other one"},
     {"repeats", "N", false, false, "whole evaluations with seeds seed, seed + 1, ... [1]"},
+    {"track", "honest|paper|both", false, false,
+     "paper (biased): best epoch chosen on the test fold, as published figures were [honest]"},
+    {"reference", "NAME", false, false, "the predictor that the others are compared with [the first]"},
+    {"scramble", "N", false, false, "y-scrambling: N evaluations with permuted labels on top"},
+    {"record", "FILE", false, false, "write everything as JSON (docs/record.md)"},
     {"shuffle-labels", NULL, false, false, "permute the labels first: nothing should be left"},
     {"predictions", "FILE", false, false, "write the out-of-fold predictions as TSV"},
     {"checkpoint", "FOLDER", false, false, "keep finished trainings there and do not repeat them"},
@@ -24,25 +30,49 @@ static const cm_arg_row rows[] = {
     {0},
 };
 
-static const char *const columns[] = {"model",  "fold", "metric", "pooled", "low95",
-                                      "high95", "mean", "sd",     "pairs",  "units"};
-enum { N_COLUMNS = sizeof columns / sizeof *columns, MAX_MODELS = 16 };
+static const char *const columns[] = {"model",
+                                      "fold",
+                                      "metric",
+                                      "pooled",
+                                      "low95",
+                                      "high95",
+                                      "mean",
+                                      "sd",
+                                      "pairs",
+                                      "units",
+                                      "track",
+                                      "reference",
+                                      "difference",
+                                      "difference_low95",
+                                      "difference_high95",
+                                      "p",
+                                      "coverage90",
+                                      "width90"};
+enum { N_COLUMNS = sizeof columns / sizeof *columns, MAX_MODELS = 32 };
+enum { TEXTS = 3, FIRST_REALS = 5, LAST_REALS = 6, AFTER = TEXTS + FIRST_REALS + 4 };
+
+static const char *real(char text[32], double value) {
+    snprintf(text, 32, isnan(value) ? "nan" : "%.4f", value);
+    return text;
+}
 
 static int write_line(void *context, const cm_eval_line *line) {
-    static const bool number[N_COLUMNS] = {false, false, false, true, true, true, true, true, true, true};
+    bool number[N_COLUMNS] = {false};
     cm_output *output = context;
-    char text[7][32];
-    const double values[5] = {line->pooled, line->low, line->high, line->mean, line->sd};
-    for (int i = 0; i < 5; i++) {
-        if (isnan(values[i]))
-            snprintf(text[i], sizeof text[i], "nan");
-        else
-            snprintf(text[i], sizeof text[i], "%.4f", values[i]);
-    }
-    snprintf(text[5], sizeof text[5], "%ld", line->pairs);
-    snprintf(text[6], sizeof text[6], "%d", line->units);
+    char text[N_COLUMNS][32];
+    const double first[FIRST_REALS] = {line->pooled, line->low, line->high, line->mean, line->sd};
+    const double last[LAST_REALS] = {line->difference, line->difference_low, line->difference_high,
+                                     line->p,          line->coverage,       line->width};
     const char *cells[N_COLUMNS] = {line->model, line->fold, line->metric};
-    for (int i = 0; i < 7; i++) cells[3 + i] = text[i];
+    for (int i = 0; i < FIRST_REALS; i++) cells[TEXTS + i] = real(text[TEXTS + i], first[i]);
+    for (int i = 0; i < LAST_REALS; i++) cells[AFTER + i] = real(text[AFTER + i], last[i]);
+    snprintf(text[AFTER - 4], 32, "%ld", line->pairs);
+    snprintf(text[AFTER - 3], 32, "%d", line->units);
+    for (int i = 0; i < N_COLUMNS; i++) number[i] = i >= TEXTS && i != AFTER - 2 && i != AFTER - 1;
+    cells[AFTER - 4] = text[AFTER - 4];
+    cells[AFTER - 3] = text[AFTER - 3];
+    cells[AFTER - 2] = line->track;
+    cells[AFTER - 1] = line->reference;
     cm_output_row(output, cells, number);
     return ferror(output->stream);
 }
@@ -54,16 +84,32 @@ static int split_list(char *text, const char **names) {
     return n;
 }
 
+static cm_status track_of(const cm_args *args, cm_track *track, cm_error *error) {
+    static const char *const names[] = {"honest", "paper", "both"};
+    const char *name = cm_args_get(args, "track");
+    *track = CM_TRACK_HONEST;
+    for (int i = 0; i < 3 && name; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *track = (cm_track)i;
+            return CM_OK;
+        }
+    return name ? cm_cli_fail(error, CM_USAGE, NULL, "option --track", "honest, paper or both", name) : CM_OK;
+}
+
 static cm_status cross_validate(const cm_args *args, const cm_options *options, const cm_dataset *dataset,
                                 const cm_runtime *runtime, cm_output *output, cm_error *error) {
     char list[512];
     const char *names[MAX_MODELS], *compare = cm_args_get(args, "compare");
     snprintf(list, sizeof list, "%s", compare ? compare : "crossmamba,mlp,bilinear,gated,id-only");
     bool given = cm_args_get(args, "fold-column") != NULL;
-    long folds, repeats;
+    long folds, repeats, scramble;
+    cm_track track = CM_TRACK_HONEST;
     cm_status status = cm_args_integer(args, "folds", 2, 1000, given ? 0 : 10, &folds, error);
     if (status == CM_OK) status = cm_args_integer(args, "repeats", 1, 1000, 1, &repeats, error);
+    if (status == CM_OK) status = cm_args_integer(args, "scramble", 1, 1000, 0, &scramble, error);
+    if (status == CM_OK) status = track_of(args, &track, error);
     if (status != CM_OK) return status;
+    char *command = cm_args_line(args, "eval");
     cm_eval_request request = {.options = *options,
                                .models = names,
                                .n_models = split_list(list, names),
@@ -72,9 +118,16 @@ static cm_status cross_validate(const cm_args *args, const cm_options *options, 
                                .train_fold = cm_args_get(args, "train-fold"),
                                .repeats = (int)repeats,
                                .shuffle_labels = cm_args_get(args, "shuffle-labels") != NULL,
+                               .track = track,
+                               .scramble = (int)scramble,
+                               .reference = cm_args_get(args, "reference"),
+                               .record_path = cm_args_get(args, "record"),
+                               .command = command,
                                .predictions_path = cm_args_get(args, "predictions"),
                                .checkpoint_folder = cm_args_get(args, "checkpoint")};
-    return cm_eval(&request, dataset, write_line, output, runtime, error);
+    status = cm_eval(&request, dataset, write_line, output, runtime, error);
+    free(command);
+    return status;
 }
 
 static cm_status evaluate(const cm_args *args, const cm_options *options, const cm_task *task,
@@ -118,7 +171,12 @@ const cm_command cm_command_eval = {
             "(bootstrap over\n"
             "molecules), mean and standard deviation over folds. Every choice is made on an inner validation "
             "fold of the\n"
-            "training part. id-only is the baseline that sees which molecule a pair has, but no sequence.",
+            "training part, unless --track asks for the published, biased protocol. Columns at the end: the "
+            "paired\n"
+            "difference from the reference with its 95 % interval and p, coverage and width of the 90 % "
+            "conformal intervals\n"
+            "(binary: classes in the set). id-only is the baseline that sees which molecule a pair has, but "
+            "no sequence.",
     .example =
         "crossmamba eval --model rna-protein --a examples/rna.fasta --b examples/protein.fasta --pairs "
         "examples/rna-protein.tsv",

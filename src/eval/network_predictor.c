@@ -6,12 +6,17 @@
 static cm_status run(const cm_predictor_call *call, cm_error *error) {
     cm_options options = *call->options;
     snprintf(options.fusion, sizeof options.fusion, "%s", call->name);
+    bool paper = call->track == CM_TRACK_PAPER;
+    if (paper) options.validation = 0;
     cm_fit_request fit = {.options = &options,
                           .dataset = call->dataset,
                           .features = call->features,
                           .index = call->train,
                           .n = call->n_train,
-                          .labels = call->label};
+                          .labels = call->label,
+                          .watch = paper ? call->test : NULL,
+                          .n_watch = paper ? call->n_test : 0,
+                          .curve = call->curve};
     cm_model *model = NULL;
     cm_status status = cm_fit(&model, &fit, NULL, call->runtime, error);
     if (status == CM_OK)
@@ -19,7 +24,10 @@ static cm_status run(const cm_predictor_call *call, cm_error *error) {
                                  call->score, error);
     for (int64_t i = 0; status == CM_OK && i < call->n_test; i++)
         call->value[i] = cm_model_value(model, call->score[i]);
-    if (status == CM_OK) *call->threshold = model->threshold;
+    if (status == CM_OK) {
+        *call->threshold = model->threshold;
+        if (call->conformal) *call->conformal = model->conformal;
+    }
     cm_model_close(model);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "data/split.h"
 #include "eval/unit.h"
+#include <math.h>
 #include <string.h>
 
 enum { KEY_FOLDS = 11, KEY_SHUFFLE };
@@ -11,6 +12,7 @@ void cm_eval_unit_clear(cm_eval_unit *unit) {
     cm_free(unit->test);
     cm_free(unit->score);
     cm_free(unit->value);
+    cm_free(unit->curve.epochs);
 }
 
 void cm_eval_plan_clear(cm_eval_plan *plan) {
@@ -37,7 +39,9 @@ static cm_status make_labels(cm_eval_plan *plan, cm_error *error) {
     }
     for (int64_t i = 0; i < n; i++) order[i] = i;
     if (plan->request->shuffle_labels)
-        cm_rng_shuffle(cm_rng_key((uint64_t)plan->request->options.seed, KEY_SHUFFLE, 0), order, n);
+        cm_rng_shuffle(cm_rng_key((uint64_t)plan->request->options.seed, KEY_SHUFFLE,
+                                  (uint64_t)plan->request->shuffle_labels - 1),
+                       order, n);
     for (int64_t i = 0; i < n; i++) plan->label[i] = plan->dataset->pairs[order[i]].label;
     cm_free(order);
     return CM_OK;
@@ -106,7 +110,8 @@ static cm_status plan_repeat(cm_eval_plan *plan, int repeat, int32_t *fold, cm_e
                                    .repeat = repeat,
                                    .fold = k,
                                    .train = train,
-                                   .threshold = 0.5};
+                                   .threshold = 0.5,
+                                   .conformal = {NAN, {NAN, NAN}}};
             CM_TRY(fill_unit(unit, fold, n, error));
         }
     }

@@ -3,7 +3,10 @@
 #define CM_EVAL_PREDICTOR_H
 
 #include "data/dataset.h"
+#include "metrics/conformal.h"
 #include "model/features.h"
+#include "train/fit.h"
+#include <crossmamba/eval.h>
 #include <crossmamba/options.h>
 #include <crossmamba/runtime.h>
 
@@ -18,11 +21,14 @@ typedef struct cm_predictor_call {
     const int64_t *train;      /* [n_train] pairs, ascending: for training and every choice */
     const int64_t *test;       /* [n_test] pairs to predict */
     int64_t n_train, n_test;
+    cm_track track;            /* paper: the best epoch is chosen on test; others may ignore it */
     const cm_runtime *runtime; /* to be asked for a stop; runs in one thread, no messages */
     /* results */
-    double *score;     /* [n_test] raw score */
-    double *value;     /* [n_test] calibrated: probability or affinity */
-    double *threshold; /* binary: class 1 at and above; 0.5 when the predictor leaves it */
+    double *score;           /* [n_test] raw score */
+    double *value;           /* [n_test] calibrated: probability or affinity */
+    double *threshold;       /* binary: class 1 at and above; 0.5 when the predictor leaves it */
+    cm_conformal *conformal; /* bounds from inner validation; NaN when the predictor leaves them */
+    cm_fit_curve *curve;     /* learning curve; empty when the predictor leaves it */
 } cm_predictor_call;
 
 /* Kinds of task, for cm_predictor.serves. */

@@ -6,6 +6,7 @@
 #include "eval/predictor.h"
 #include "io/safetensors.h"
 #include "nn/option_text.h"
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ static cm_status unit_path(const cm_eval_plan *plan, const cm_eval_unit *unit, c
     char hex[65];
     cm_buf_printf(&text, "%s %s %s %d\n", CM_LIBRARY_VERSION, plan->dataset->hash, unit->model, unit->repeat);
     cm_options_append(&plan->request->options, &text);
+    if (plan->request->track == CM_TRACK_PAPER) cm_buf_text(&text, "paper track\n");
     cm_buf_append(&text, unit->train, (size_t)plan->dataset->n_pairs * sizeof *unit->train);
     cm_buf_append(&text, plan->label, (size_t)plan->dataset->n_pairs * sizeof *plan->label);
     bool done = !text.failed && cm_sha256_of(text.data, text.len, hex) &&
@@ -27,43 +29,54 @@ static cm_status unit_path(const cm_eval_plan *plan, const cm_eval_unit *unit, c
     return done ? CM_OK : cm_fail_memory(error, 0);
 }
 
-static cm_status write_unit(const char *path, const cm_eval_unit *unit, cm_error *error) {
-    size_t bytes = (size_t)unit->n_test * sizeof(double);
-    cm_tensor tensors[3] = {{.name = "score",
-                             .dtype = CM_DTYPE_F64,
-                             .n_dims = 1,
-                             .dims = {unit->n_test},
-                             .data = unit->score,
-                             .bytes = bytes},
-                            {.name = "threshold",
-                             .dtype = CM_DTYPE_F64,
-                             .n_dims = 1,
-                             .dims = {1},
-                             .data = &unit->threshold,
-                             .bytes = 8},
-                            {.name = "value",
-                             .dtype = CM_DTYPE_F64,
-                             .n_dims = 1,
-                             .dims = {unit->n_test},
-                             .data = unit->value,
-                             .bytes = bytes}};
-    return cm_safetensors_write(path, tensors, 3, NULL, 0, error);
+static cm_tensor numbers(const char *name, double *data, int64_t n) {
+    return (cm_tensor){.name = name,
+                       .dtype = CM_DTYPE_F64,
+                       .n_dims = 1,
+                       .dims = {n},
+                       .data = data,
+                       .bytes = (size_t)n * sizeof *data};
+}
+
+static cm_status write_unit(const char *path, cm_eval_unit *unit, cm_error *error) {
+    double bounds[3] = {unit->conformal.half_width, unit->conformal.bound[0], unit->conformal.bound[1]};
+    const cm_tensor tensors[] = {
+        numbers("conformal", bounds, 3),
+        numbers("curve", (double *)unit->curve.epochs, unit->curve.n * CM_EPOCH_NUMBERS),
+        numbers("score", unit->score, unit->n_test), numbers("threshold", &unit->threshold, 1),
+        numbers("value", unit->value, unit->n_test)};
+    return cm_safetensors_write(path, tensors, sizeof tensors / sizeof *tensors, NULL, 0, error);
 }
 
 static bool copy_tensor(const cm_safetensors *file, const char *name, double *to, int64_t n) {
     const cm_tensor *tensor = cm_safetensors_find(file, name);
     if (!tensor || tensor->dtype != CM_DTYPE_F64 || tensor->bytes != (size_t)n * sizeof *to) return false;
-    memcpy(to, tensor->data, tensor->bytes);
+    if (n > 0) memcpy(to, tensor->data, tensor->bytes);
     return true;
+}
+
+static bool copy_curve(const cm_safetensors *file, cm_fit_curve *curve) {
+    const cm_tensor *tensor = cm_safetensors_find(file, "curve");
+    if (!tensor || tensor->bytes % sizeof(cm_epoch) != 0) return false;
+    curve->n = (int64_t)(tensor->bytes / sizeof(cm_epoch));
+    curve->epochs = cm_new((size_t)curve->n, sizeof *curve->epochs);
+    return curve->epochs && copy_tensor(file, "curve", (double *)curve->epochs, curve->n * CM_EPOCH_NUMBERS);
 }
 
 /* A unit file that is not whole is computed again. */
 static void read_unit(const char *path, cm_eval_unit *unit) {
     cm_safetensors *file = NULL;
+    double bounds[3] = {NAN, NAN, NAN};
     if (cm_safetensors_open(&file, path, NULL) != CM_OK) return;
     unit->done = copy_tensor(file, "score", unit->score, unit->n_test) &&
                  copy_tensor(file, "value", unit->value, unit->n_test) &&
-                 copy_tensor(file, "threshold", &unit->threshold, 1);
+                 copy_tensor(file, "threshold", &unit->threshold, 1) &&
+                 copy_tensor(file, "conformal", bounds, 3) && copy_curve(file, &unit->curve);
+    unit->conformal = (cm_conformal){bounds[0], {bounds[1], bounds[2]}};
+    if (!unit->done) {
+        cm_free(unit->curve.epochs);
+        unit->curve = (cm_fit_curve){0};
+    }
     cm_safetensors_close(file);
 }
 
@@ -87,11 +100,15 @@ static cm_status run_predictor(const cm_eval_plan *plan, cm_eval_unit *unit, con
                               .test = unit->test,
                               .n_train = n,
                               .n_test = unit->n_test,
+                              .track = plan->request->track,
                               .runtime = &quiet,
                               .score = unit->score,
                               .value = unit->value,
-                              .threshold = &unit->threshold};
+                              .threshold = &unit->threshold,
+                              .conformal = &unit->conformal,
+                              .curve = &unit->curve};
     cm_status status = predictor->run(&call, error);
+    if (plan->request->track == CM_TRACK_PAPER) unit->threshold = 0.5;
     cm_free(train);
     return status;
 }

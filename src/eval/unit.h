@@ -2,7 +2,9 @@
 #ifndef CM_EVAL_UNIT_H
 #define CM_EVAL_UNIT_H
 
+#include "metrics/conformal.h"
 #include "model/features.h"
+#include "train/fit.h"
 #include <crossmamba/eval.h>
 #include <stdbool.h>
 
@@ -14,6 +16,8 @@ typedef struct cm_eval_unit {
     int64_t n_test;
     double *score, *value; /* [n_test], owned: raw score and calibrated value */
     double threshold;
+    cm_conformal conformal; /* NaN: the predictor promises nothing */
+    cm_fit_curve curve;     /* epochs owned; none: not trained by epochs */
     bool done;
 } cm_eval_unit;
 
@@ -42,22 +46,8 @@ cm_status cm_eval_unit_run(const cm_eval_plan *plan, cm_eval_unit *unit, const c
 cm_status cm_eval_unit_room(cm_eval_unit *unit, int64_t n, cm_error *error);
 void cm_eval_unit_clear(cm_eval_unit *unit);
 
-/* Lines of one model (units[n], same fold names): see cm_eval_line. fold NULL: all tested pairs together,
- * else only those whose given fold has that number, named fold_name. */
-typedef struct cm_eval_group {
-    const cm_eval_unit *units;
-    int64_t n_units;
-    const char *name; /* of the model */
-    int given_fold;   /* -1: all */
-    const char *fold_name;
-    const float *label;
-} cm_eval_group;
-cm_status cm_eval_summary(const cm_eval_group *group, const cm_dataset *dataset, uint64_t seed,
-                          cm_eval_sink sink, void *context, cm_error *error);
-
-/* Writes the predictions of all units as TSV, atomically: model, repeat, fold, id_a, id_b, label, score,
- * value, threshold. */
-cm_status cm_eval_predictions(const char *path, const cm_eval_unit *units, int64_t n_units,
-                              const cm_dataset *dataset, const float *label, cm_error *error);
+/* Writes the predictions of all units of plans as TSV, atomically: model, repeat, fold, id_a, id_b, label,
+ * score, value, threshold, track. */
+cm_status cm_eval_predictions(const char *path, const cm_eval_plan *plans, int n_plans, cm_error *error);
 
 #endif

@@ -35,6 +35,7 @@ typedef struct fit {
     int64_t *batch_index;                            /* [max(batch, n_valid)] */
     float *batch_label, *batch_weight;               /* the same */
     double *valid_label, *valid_score, *valid_value; /* [n_valid]: label, raw score, calibrated value */
+    double *watch_label, *watch_score;               /* [n_watch] */
     cm_tape *tape, *valid_tape;
     cm_gather *gather;
     cm_adamw *adamw;
@@ -55,6 +56,8 @@ static void fit_clear(fit *f) {
     cm_free(f->valid_label);
     cm_free(f->valid_score);
     cm_free(f->valid_value);
+    cm_free(f->watch_label);
+    cm_free(f->watch_score);
     cm_free(f->state.best);
     cm_adamw_destroy(f->adamw);
     cm_gather_destroy(f->gather);
@@ -166,6 +169,18 @@ static cm_status make_targets(fit *f, cm_error *error) {
     return CM_OK;
 }
 
+static cm_status make_watch(fit *f, cm_error *error) {
+    const cm_fit_request *r = f->request;
+    f->watch_label = cm_new((size_t)r->n_watch, sizeof *f->watch_label);
+    f->watch_score = cm_new((size_t)r->n_watch, sizeof *f->watch_score);
+    if (!f->watch_label || !f->watch_score)
+        return cm_fail_memory(error, (size_t)r->n_watch * sizeof *f->watch_label);
+    for (int64_t i = 0; i < r->n_watch; i++) f->watch_label[i] = (double)raw_label(f, r->watch[i]);
+    if (!r->curve) return CM_OK;
+    r->curve->epochs = cm_new((size_t)f->options->epochs, sizeof *r->curve->epochs);
+    return r->curve->epochs ? CM_OK : cm_fail_memory(error, (size_t)f->options->epochs * sizeof(cm_epoch));
+}
+
 static void note_longest(fit *f) {
     const cm_dataset *d = f->request->dataset;
     for (int64_t i = 0; i < f->n_train; i++)
@@ -214,6 +229,7 @@ static cm_status fit_setup(fit *f, cm_error *error) {
                            r->features->width[1], error));
     CM_TRY(scale_labels(f, error));
     CM_TRY(make_targets(f, error));
+    CM_TRY(make_watch(f, error));
     note_longest(f);
     for (int side = 0; side < 2; side++) {
         cm_standard_clear(&f->model->standard[side]);
@@ -308,16 +324,31 @@ static void report_epoch(const fit *f, double loss, double valid_loss, double me
               (double)f->options->epochs * (double)f->n_train, "pairs", text.text);
 }
 
-/* Keeps the weights when the inner validation loss is the lowest so far, else counts towards patience. */
-static void judge_epoch(fit *f, double valid_loss) {
+/* The metric of the watched pairs: MCC at probability 0.5, or Pearson. */
+static cm_status watched_metric(fit *f, double *metric, cm_error *error) {
+    const cm_fit_request *r = f->request;
+    bool affinity = f->model->task->affinity;
+    double out[CM_METRICS_MAX];
+    CM_TRY(cm_model_scores(f->model, r->features, r->dataset, r->watch, r->n_watch, 0, f->team,
+                           f->watch_score, error));
+    CM_TRY(affinity ? cm_metrics_affinity(f->watch_score, f->watch_label, r->n_watch, out, error)
+                    : cm_metrics_binary(f->watch_score, f->watch_label, r->n_watch, 0, out, error));
+    *metric = out[cm_metrics_main(affinity)];
+    return CM_OK;
+}
+
+/* Keeps the weights when the criterion (the inner validation loss) is the lowest so far, else counts towards
+ * patience. */
+static void judge_epoch(fit *f, double criterion) {
     const cm_params *params = f->model->net->params;
     int64_t epoch = f->state.step / f->steps_per_epoch;
-    if (f->n_valid == 0 || valid_loss < f->state.best_loss) {
-        f->state.best_loss = valid_loss;
+    bool watched = f->request->n_watch > 0;
+    if ((f->n_valid == 0 && !watched) || criterion < f->state.best_loss) {
+        f->state.best_loss = criterion;
         f->state.best_epoch = epoch;
         memcpy(f->state.best, cm_params_values(params), (size_t)cm_params_size(params) * sizeof(float));
     }
-    f->state.stopped_early = epoch - f->state.best_epoch >= f->options->patience;
+    f->state.stopped_early = !watched && epoch - f->state.best_epoch >= f->options->patience;
 }
 
 static cm_status end_epoch(fit *f, cm_error *error) {
@@ -328,8 +359,13 @@ static cm_status end_epoch(fit *f, cm_error *error) {
         calibrate_values(f);
         CM_TRY(validation_metrics(f, metrics, error));
     }
-    judge_epoch(f, valid_loss);
-    report_epoch(f, f->state.loss_sum / (double)f->steps_per_epoch, valid_loss,
+    double loss = f->state.loss_sum / (double)f->steps_per_epoch, watched = NAN;
+    if (f->request->n_watch > 0) CM_TRY(watched_metric(f, &watched, error));
+    if (f->request->curve)
+        f->request->curve->epochs[f->request->curve->n++] =
+            (cm_epoch){loss, f->n_valid > 0 ? valid_loss : NAN, watched};
+    judge_epoch(f, f->request->n_watch > 0 ? -watched : valid_loss);
+    report_epoch(f, loss, valid_loss,
                  metrics[f->model->task->affinity ? (int)CM_AFFINITY_pearson : (int)CM_BINARY_mcc]);
     f->state.loss_sum = 0;
     return CM_OK;

@@ -5,6 +5,17 @@
 #include "model/network.h"
 #include <crossmamba/runtime.h>
 
+/* One epoch of a learning curve: mean training loss, inner validation loss, metric of the watched pairs (MCC
+ * at probability 0.5, or Pearson); NaN: there are none. */
+typedef struct cm_epoch {
+    double loss, inner_loss, watched;
+} cm_epoch;
+enum { CM_EPOCH_NUMBERS = sizeof(cm_epoch) / sizeof(double) };
+typedef struct cm_fit_curve {
+    cm_epoch *epochs; /* [n], to be freed by the owner */
+    int64_t n;
+} cm_fit_curve;
+
 typedef struct cm_fit_request {
     const cm_options *options;
     const cm_dataset *dataset;
@@ -16,6 +27,11 @@ typedef struct cm_fit_request {
     double checkpoint_seconds;   /* least time between checkpoints */
     bool resume;                 /* start from the checkpoint when there is one; CM_DATA when it belongs to
                                     other data or options */
+    /* Biased, for the paper track alone: pairs that are scored after every epoch and choose the best one in
+       place of the inner fold; there is no early stop. NULL: none. */
+    const int64_t *watch;
+    int64_t n_watch;
+    cm_fit_curve *curve; /* zeroed by the caller; gets the epochs of this call; NULL: not wanted */
 } cm_fit_request;
 
 /* Trains and gives a model with weights of the best epoch, calibration and threshold, all chosen on the inner

@@ -255,6 +255,38 @@ class Eval(Files):
                     "crossmamba,mlp,id-only", "--quiet", "--threads", "1", "--checkpoint", self.path("units"))[1]
         self.assertEqual(again, out)
 
+    def test_record(self):
+        record = self.path("record.json")
+        code, out, err = run("eval", "--task", "rna-protein", *self.data(), *self.small, "--epochs", "3", "--folds", "3",
+                             "--compare", "crossmamba,id-only", "--track", "both", "--scramble", "2", "--record", record, "--quiet")
+        self.assertEqual(code, 0, err)
+        rows = list(csv.DictReader(io.StringIO(out), delimiter="\t"))
+        self.assertEqual(list(rows[0])[:10], ["model", "fold", "metric", "pooled", "low95", "high95", "mean", "sd", "pairs", "units"])
+        self.assertEqual({r["track"] for r in rows}, {"honest", "paper (biased)", "scrambled"})
+        with open(record, encoding="utf-8") as file:
+            told = json.load(file)
+        with open(os.path.join(SOURCE, "docs/record.md"), encoding="utf-8") as file:
+            page = file.read()
+        self.assertTrue(told["command"].startswith("crossmamba eval --task rna-protein"))
+        keys = set(told) | {k for r in told["results"] for k in r} | set(told["results"][0]["folds"][0])
+        for key in keys:
+            self.assertIn(key, page)
+        for r in rows:
+            if r["track"] == "scrambled":
+                continue
+            result, = [t for t in told["results"] if (t["model"], t["track"]) == (r["model"], r["track"])]
+            metric = result["metrics"][r["metric"]]
+            for key in "pooled", "low95", "high95", "mean", "sd":
+                self.assertAlmostEqual(metric[key], float(r[key]), places=4)
+            self.assertEqual(len(result["folds"]), 3)
+            self.assertEqual(len(result["roc"]["sensitivity"]), 101)
+            self.assertEqual(sum(b["count"] for b in result["reliability"]["bins"]), int(r["pairs"]))
+            if r["model"] != "crossmamba":
+                self.assertAlmostEqual(metric["difference"]["p"], float(r["p"]), places=4)
+        self.assertEqual(len(told["scramble"][0]["metrics"]["MCC"]["values"]), 2)
+        for option in ("--track", "published"), ("--reference", "mlp"), ("--scramble", "0"):
+            self.assertEqual(run("eval", "--task", "rna-protein", *self.data(), "--compare", "id-only", *option)[0], 2)
+
     def test_trained_model(self):
         model = self.train("m.safetensors")
         code, out, err = run("eval", "--model", model, *self.data(), "--quiet", "--format", "jsonl")

@@ -154,6 +154,75 @@ static void test_same_result_for_threads_and_resume(void **state) {
     synthetic_remove(&s);
 }
 
+static const cm_eval_line *find_on(const lines *l, const char *track, const char *metric) {
+    for (int i = 0; i < l->n; i++)
+        if (strcmp(l->line[i].track, track) == 0 && strcmp(l->line[i].metric, metric) == 0)
+            return &l->line[i];
+    fail_msg("no line %s %s", track, metric);
+    return NULL;
+}
+
+/* On labels without any sense the published protocol still finds something: the bias that its name says. */
+static void test_paper_track_is_biased(void **state) {
+    (void)state;
+    for (int affinity = 0; affinity < 2; affinity++) {
+        synthetic s = synthetic_make(150, 37, affinity);
+        cm_dataset *d = synthetic_open(&s, affinity, NULL);
+        cm_eval_request r = request_of(10);
+        r.n_models = 1;
+        r.shuffle_labels = 1;
+        r.track = CM_TRACK_BOTH;
+        r.options.epochs = 25;
+        lines l = {.n = 0};
+        cm_error error = {0};
+        cm_runtime runtime = {.threads = 2};
+        assert_int_equal(cm_eval(&r, d, keep, &l, &runtime, &error), CM_OK);
+        const char *metric = affinity ? "Pearson" : "MCC";
+        const cm_eval_line *honest = find_on(&l, "honest", metric);
+        const cm_eval_line *paper = find_on(&l, "paper (biased)", metric);
+        assert_int_equal(honest->units, 10);
+        assert_int_equal(paper->units, affinity ? 3 : 10);
+        if (!(paper->mean > honest->mean + 0.1)) fail_msg("honest %g, paper %g", honest->mean, paper->mean);
+        /* standard error of the honest mean: 0.26 / sqrt(10) */
+        assert_true(paper->mean > 0.15 && fabs(honest->mean) < 0.25);
+        assert_true(isnan(paper->coverage));
+        cm_dataset_destroy(d);
+        synthetic_remove(&s);
+    }
+}
+
+static void test_coverage_comparison_and_scramble(void **state) {
+    (void)state;
+    synthetic s = synthetic_make(400, 38, 1);
+    cm_dataset *d = synthetic_open(&s, 1, NULL);
+    cm_eval_request r = request_of(4);
+    r.options.epochs = 12;
+    r.reference = "id-only";
+    r.scramble = 2;
+    lines l = {.n = 0};
+    cm_error error = {0};
+    cm_runtime runtime = {.threads = 2};
+    assert_int_equal(cm_eval(&r, d, keep, &l, &runtime, &error), CM_OK);
+    const cm_eval_line *line = find(&l, "crossmamba", "Pearson", "all");
+    assert_float_equal(line->coverage, 0.9, 0.06);
+    assert_true(line->width > 0.2 && line->width < 4);
+    assert_string_equal(line->reference, "id-only");
+    assert_true(line->difference_low > 0 && line->difference_low < line->difference && line->p < 0.05);
+    assert_true(line->difference < line->difference_high);
+    const cm_eval_line *reference = find(&l, "id-only", "Pearson", "all");
+    assert_string_equal(reference->reference, "");
+    assert_true(isnan(reference->difference));
+    assert_float_equal(line->pooled - reference->pooled, line->difference, 1e-12);
+    const cm_eval_line *scrambled = find_on(&l, "scrambled", "Pearson");
+    assert_true(scrambled->units == 2 && scrambled->high < 0.5 && scrambled->low <= scrambled->high);
+    assert_float_equal(scrambled->p, 1.0 / 3, 1e-12);
+    assert_float_equal(find_on(&l, "scrambled", "RMSE")->p, 1.0 / 3, 1e-12); /* lower is better */
+    r.reference = "gated";
+    assert_int_equal(cm_eval(&r, d, keep, &l, NULL, &error), CM_USAGE);
+    cm_dataset_destroy(d);
+    synthetic_remove(&s);
+}
+
 static void test_trained_model(void **state) {
     (void)state;
     synthetic s = synthetic_make(150, 35, 0);
@@ -206,9 +275,14 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_learns),        cmocka_unit_test(test_shuffled_labels_leave_nothing),
-        cmocka_unit_test(test_given_folds),   cmocka_unit_test(test_same_result_for_threads_and_resume),
-        cmocka_unit_test(test_trained_model), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_learns),
+        cmocka_unit_test(test_shuffled_labels_leave_nothing),
+        cmocka_unit_test(test_given_folds),
+        cmocka_unit_test(test_same_result_for_threads_and_resume),
+        cmocka_unit_test(test_paper_track_is_biased),
+        cmocka_unit_test(test_coverage_comparison_and_scramble),
+        cmocka_unit_test(test_trained_model),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

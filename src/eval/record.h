@@ -1,0 +1,17 @@
+/* Parts of the record of an evaluation. A private part of eval/record.c. */
+#ifndef CM_EVAL_RECORD_H
+#define CM_EVAL_RECORD_H
+
+#include "eval/evaluation.h"
+#include <jansson.h>
+
+/* A number, or null when it is not finite. */
+json_t *cm_record_real(double value);
+/* An array of n numbers, every step-th of values. */
+json_t *cm_record_reals(const double *values, int64_t n, int64_t step);
+
+/* One result as a new reference, NULL when out of memory; curves are drawn with seed. */
+cm_status cm_record_result(const cm_eval_result *result, const cm_dataset *dataset, uint64_t seed,
+                           json_t **record, cm_error *error);
+
+#endif
