@@ -1,6 +1,6 @@
 /* Time of the selective scan per token, channel and state, forward and backward, on one and two threads,
  * against the limit set by its exponentials: the same polynomial over values in the first-level cache.
- * Usage: bench_scan [states] */
+ * Usage: bench_scan [states [version]] */
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "base/team.h"
@@ -143,6 +143,7 @@ int main(int argc, char **argv) {
     for (int v = 0; v < 4 && cm_op_selective_scan.versions[v].name; v++) {
         const cm_op_version *version = &cm_op_selective_scan.versions[v];
         if (version->supported && !version->supported()) continue;
+        if (argc > 2 && strcmp(version->name, argv[2]) != 0) continue;
         double limit = limit_of(version);
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
             measure(version, shapes[s][0], shapes[s][1], n, two, limit);

@@ -3,6 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* Large arrays are asked to lie in huge pages: a training step walks through all parameters, gradients and
+ * moments, more small pages than the TLB holds. */
+static const size_t huge_page = (size_t)2 << 20;
 
 static cm_alloc_hook alloc_hook;
 static void *alloc_context;
@@ -51,7 +56,11 @@ void *cm_resize(void *old, size_t count, size_t size) {
 void *cm_new_aligned(size_t count, size_t size) {
     size_t bytes;
     if (!allowed(count, size, &bytes)) return NULL;
-    return aligned_alloc(64, (bytes + 63) / 64 * 64);
+    void *memory;
+    if (posix_memalign(&memory, bytes < huge_page ? 64 : huge_page, (bytes + 63) / 64 * 64) != 0) return NULL;
+    /* a wish: without it the array works, only slower */
+    if (bytes >= huge_page) madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+    return memory;
 }
 
 char *cm_copy_text(const char *text, size_t length) {

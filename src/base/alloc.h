@@ -24,7 +24,7 @@ void *cm_new(size_t count, size_t size);
  * stays valid. */
 void *cm_resize(void *old, size_t count, size_t size);
 
-/* 64-byte aligned memory, not zeroed. Free with cm_free. */
+/* 64-byte aligned memory, not zeroed; from 2 MiB on aligned to 2 MiB, for huge pages. Free with cm_free. */
 void *cm_new_aligned(size_t count, size_t size);
 
 /* A copy of text[length] with a NUL after it. */

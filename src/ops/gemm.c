@@ -71,11 +71,9 @@ static void pack_strips(const product *job, const block *part, float *strips) {
     }
 }
 
-/* Whether the kernel can read B's rows, of a panel cols wide, where they lie, and rows are so few that
- * copying would cost more than the distance between B's rows does in the caches. */
+/* Whether the kernel can read B's rows, of a panel cols wide, where they lie, and gains by it. */
 static bool in_place(const product *job, int64_t rows, int64_t cols) {
-    enum { FEW_ROWS = 8 * STRIP };
-    return !job->trans_b && rows <= FEW_ROWS && cols % CM_GEMM_VECTOR == 0 &&
+    return !job->trans_b && rows <= job->kernel->rows_in_place && cols % CM_GEMM_VECTOR == 0 &&
            job->ldb % CM_GEMM_VECTOR == 0 && (uintptr_t)job->b % (CM_GEMM_VECTOR * sizeof(float)) == 0;
 }
 

@@ -31,12 +31,12 @@ static void pack_transposed_plain(int64_t depth, int64_t cols, const float *b, i
 }
 
 const cm_gemm_kernel cm_gemm_kernels[] = {
-    {"plain", always, multiply_plain, pack_transposed_plain},
+    {"plain", always, multiply_plain, 8 * CM_GEMM_ROWS, pack_transposed_plain},
 #if defined(__x86_64__)
-    {"avx2", cm_gemm_avx2_supported, cm_gemm_multiply_avx2, cm_gemm_pack_transposed_avx},
-    {"avx512", cm_gemm_avx512_supported, cm_gemm_multiply_avx512, cm_gemm_pack_transposed_avx},
+    {"avx2", cm_gemm_avx2_supported, cm_gemm_multiply_avx2, 8 * CM_GEMM_ROWS, cm_gemm_pack_transposed_avx},
+    {"avx512", cm_gemm_avx512_supported, cm_gemm_multiply_avx512, INT64_MAX, cm_gemm_pack_transposed_avx},
 #endif
-    {NULL, NULL, NULL, NULL},
+    {NULL, NULL, NULL, 0, NULL},
 };
 
 const cm_gemm_kernel *cm_gemm_kernel_best(void) {

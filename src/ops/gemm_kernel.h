@@ -32,6 +32,9 @@ typedef struct cm_gemm_kernel {
     const char *name;
     bool (*supported)(void);
     void (*multiply)(const cm_gemm_tile *tile);
+    /* Most rows of a tile for which B's rows are read where they lie: copying them side by side costs more up
+     * to there than their distance does in the caches. */
+    int64_t rows_in_place;
     /* packed[p * width + j] = b[j * ldb + p] for p in [0, depth), j in [0, cols), zero for the other j
      * below width. */
     void (*pack_transposed)(int64_t depth, int64_t cols, const float *b, int64_t ldb, float *packed,

@@ -64,6 +64,18 @@ static void aligned_memory_is_aligned(void **state) {
     }
 }
 
+static void large_memory_begins_a_huge_page(void **state) {
+    (void)state;
+    const size_t huge = (size_t)2 << 20, sizes[] = {huge, huge + 1, 3 * huge - 64};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *memory = cm_new_aligned(sizes[i], 1);
+        assert_non_null(memory);
+        assert_int_equal((uintptr_t)memory % huge, 0);
+        memory[0] = memory[sizes[i] - 1] = 1;
+        cm_free(memory);
+    }
+}
+
 static void resize_keeps_content(void **state) {
     (void)state;
     int32_t *items = cm_new(2, sizeof *items);
@@ -112,8 +124,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_are_checked),         cmocka_unit_test(new_memory_is_zero),
         cmocka_unit_test(empty_sizes_give_memory),   cmocka_unit_test(overflow_fails),
-        cmocka_unit_test(aligned_memory_is_aligned), cmocka_unit_test(resize_keeps_content),
-        cmocka_unit_test(copied_text_ends),          cmocka_unit_test(hook_sees_and_stops),
+        cmocka_unit_test(aligned_memory_is_aligned), cmocka_unit_test(large_memory_begins_a_huge_page),
+        cmocka_unit_test(resize_keeps_content),      cmocka_unit_test(copied_text_ends),
+        cmocka_unit_test(hook_sees_and_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
