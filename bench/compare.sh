@@ -1,7 +1,8 @@
 #!/bin/sh
 # Speed of the fusion network against PyTorch in one run: bench/compare.sh BUILD [repeats]. Needs a Python with torch
 # (PYTHON=...; bench/README.md). Prints one line a case: ours, the fastest eager PyTorch
-# variant, and the fastest when torch.compile is allowed, with the ratios.
+# variant, and the fastest when torch.compile is allowed, with the ratios; then the scan, the matrix products, and the
+# targets with what was measured.
 set -eu
 build=$1 repeats=${2:-50} python=${PYTHON:-python3}
 "$python" -c 'import torch' 2>/dev/null || { echo "bench: no torch in '$python': set PYTHON (bench/README.md)" >&2; exit 1; }
@@ -28,6 +29,8 @@ awk -F '\t' '
     }
   }' "$work/ours.tsv" "$work/peer.tsv" "$work/again.tsv"
 echo
-"$build/bench/bench_scan"
+"$build/bench/bench_scan" | tee "$work/scan.tsv"
 echo
-"$build/bench/bench_gemm"
+"$build/bench/bench_gemm" | tee "$work/gemm.tsv"
+echo
+awk -f bench/targets.awk "$work/ours.tsv" "$work/peer.tsv" "$work/again.tsv" "$work/scan.tsv" "$work/gemm.tsv"
