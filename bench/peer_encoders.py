@@ -86,7 +86,7 @@ def encode(texts, torch):
     return ids, mask
 
 
-def run(folder, path, sizes, repeats):
+def run(folder, path, sizes, precisions, repeats):
     import torch
     from transformers import EsmModel
 
@@ -97,7 +97,7 @@ def run(folder, path, sizes, repeats):
           file=sys.stderr)
     for size in sizes:
         for attention in ("sdpa", "eager"):
-            for precision in ("f32", "bf16"):
+            for precision in precisions:
                 dtype = torch.float32 if precision == "f32" else torch.bfloat16
                 model = EsmModel.from_pretrained(os.path.join(folder, "esm2-" + size), add_pooling_layer=False,
                                                  attn_implementation=attention, dtype=dtype).eval()
@@ -123,6 +123,7 @@ def main():
     parser.add_argument("action", choices=["make", "sample", "run"])
     parser.add_argument("arguments", nargs="+")
     parser.add_argument("--sizes", default=",".join(SIZES))
+    parser.add_argument("--precisions", default="f32,bf16")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     if options.action == "make":
@@ -131,7 +132,7 @@ def main():
         *paths, out, tokens = options.arguments
         sample(paths, out, int(tokens))
     else:
-        run(*options.arguments, options.sizes.split(","), options.repeats)
+        run(*options.arguments, options.sizes.split(","), options.precisions.split(","), options.repeats)
 
 
 main()

@@ -1,6 +1,7 @@
 /* Products with packed weights: what is common to the precisions. y is cut into blocks of rows and up to four
- * vectors of columns; a block's sums are made over all of k in a buffer that stays in the caches, and only
- * the finished values are written to y. */
+ * panels of four vectors of columns. A block's sums are made over all of k in a buffer that stays in the
+ * second cache, and only the finished values are written to y. Each block of k of the rows of x is copied
+ * once for all panels: where it lies, rows a few kilobytes apart share too few sets of the first cache. */
 #include "ops/packed.h"
 
 #include "base/alloc.h"
@@ -13,8 +14,10 @@
 
 enum {
     VECTOR = CM_PACKED_VECTOR,
-    WIDTH = CM_PACKED_VECTOR * CM_PACKED_VECTORS,
+    BLOCK_VECTORS = 4 * CM_PACKED_VECTORS,
+    WIDTH = CM_PACKED_VECTOR * BLOCK_VECTORS,
     ROW_BLOCK = 192, /* rows whose part of x, 256 columns, and sums fit into the second cache together */
+    COPY_ROW = CM_GEMM_K_BLOCK + 16, /* floats from row to row of the copy; no power of two */
     MOST_INT8 = 131072
 };
 _Static_assert((int)VECTOR == (int)CM_GEMM_VECTOR && (int)CM_PACKED_ROWS == (int)CM_GEMM_ROWS,
@@ -237,35 +240,53 @@ static bool start_sums(const product *job, block part, block_sums *sums) {
     return true;
 }
 
-/* What comes after the tile at k: the next block of k, or the next vectors from their first block on. NULL
- * where the weights stay in the second cache, because fetching them ahead then costs time and gains none. */
-static const char *next_of(const cm_packed *packed, const cm_packed_tile *tile, block part, int64_t k) {
+/* What comes after the panel of the block that begins at vector, at k: the next panel, the first one at the
+ * next k, or the next block. NULL where the weights stay in the second cache, because fetching them ahead
+ * then costs time and gains none. */
+static const char *next_of(const cm_packed *packed, block part, int64_t vector, int64_t k) {
     const size_t near = (size_t)512 << 10;
-    int64_t depth = packed->kernel->depth, after = part.vector + part.vectors;
+    int64_t end = part.vector + part.vectors, next = vector + CM_PACKED_VECTORS;
     if (packed->bytes <= near) return NULL;
-    if (packed->in - k > depth) return tile->w + depth / packed->kernel->group * group_bytes(packed);
-    return packed->weights + (size_t)(after < packed->vectors ? after : 0) * packed->vector_bytes;
+    if (next >= end) {
+        k += packed->kernel->depth;
+        next = k < packed->in ? part.vector : end < packed->vectors ? end : 0;
+        if (k >= packed->in) k = 0;
+    }
+    return packed->weights + (size_t)next * packed->vector_bytes +
+           k / packed->kernel->group * group_bytes(packed);
+}
+
+/* The part of x of the tile, depth floats of each row, to copy. */
+static void copy_rows(cm_packed_tile *tile, float *copy) {
+    for (int64_t r = 0; r < tile->rows; r++)
+        memcpy(copy + r * COPY_ROW, tile->x + r * tile->x_row, (size_t)tile->depth * sizeof *copy);
+    tile->x = (const char *)copy;
+    tile->x_row = COPY_ROW * (int64_t)sizeof *copy;
 }
 
 static void make_sums(const product *job, block part, block_sums *sums) {
+    _Alignas(64) float copy[ROW_BLOCK * COPY_ROW];
     const cm_packed *packed = job->packed;
     const cm_packed_kernel *kernel = packed->kernel;
     bool started = start_sums(job, part, sums), converted = kernel->input != CM_PACKED_FLOAT;
-    cm_packed_tile tile = {.rows = part.rows,
-                           .vectors = (int)part.vectors,
-                           .x = job->input + part.row * job->input_row,
-                           .x_row = job->input_row,
-                           .w = packed->weights + (size_t)part.vector * packed->vector_bytes,
-                           .w_vector = (int64_t)packed->vector_bytes,
-                           .sums = sums,
-                           .ld = part.vectors * VECTOR};
     for (int64_t k = 0; k < packed->in; k += kernel->depth) {
-        tile.depth = least(kernel->depth, packed->in - k);
-        tile.add = started || k > 0;
-        tile.next = next_of(packed, &tile, part, k);
-        kernel->multiply(&tile);
-        tile.x += kernel->depth / (converted ? kernel->group : 1) * (int64_t)sizeof(float);
-        tile.w += kernel->depth / kernel->group * group_bytes(packed);
+        int64_t x_offset = k / (converted ? kernel->group : 1) * (int64_t)sizeof(float);
+        cm_packed_tile tile = {.rows = part.rows,
+                               .depth = least(kernel->depth, packed->in - k),
+                               .x = job->input + part.row * job->input_row + x_offset,
+                               .x_row = job->input_row,
+                               .w_vector = (int64_t)packed->vector_bytes,
+                               .ld = part.vectors * VECTOR,
+                               .add = started || k > 0};
+        if (!converted && part.vectors > CM_PACKED_VECTORS) copy_rows(&tile, copy);
+        for (int64_t v = 0; v < part.vectors; v += CM_PACKED_VECTORS) {
+            tile.vectors = (int)least(CM_PACKED_VECTORS, part.vectors - v);
+            tile.w = packed->weights + (size_t)(part.vector + v) * packed->vector_bytes +
+                     k / kernel->group * group_bytes(packed);
+            tile.next = next_of(packed, part, part.vector + v, k);
+            tile.sums = sums->value + v * VECTOR;
+            kernel->multiply(&tile);
+        }
     }
 }
 
@@ -308,9 +329,9 @@ static void multiply_range(const product *job, int64_t row, int64_t row_end, int
     int64_t rows = row_end - row, blocks = (rows + ROW_BLOCK - 1) / ROW_BLOCK;
     int64_t each = ((rows + blocks - 1) / blocks + CM_PACKED_ROWS - 1) / CM_PACKED_ROWS * CM_PACKED_ROWS;
     for (; row < row_end; row += each)
-        for (int64_t v = vector; v < vector_end; v += CM_PACKED_VECTORS)
-            multiply_block(
-                job, (block){row, least(each, row_end - row), v, least(CM_PACKED_VECTORS, vector_end - v)});
+        for (int64_t v = vector; v < vector_end; v += BLOCK_VECTORS)
+            multiply_block(job,
+                           (block){row, least(each, row_end - row), v, least(BLOCK_VECTORS, vector_end - v)});
 }
 
 static void multiply_rows(void *context, int64_t begin, int64_t end, int member) {
