@@ -1,0 +1,196 @@
+/* Sparse feature vectors of molecules. */
+#include "kernel/kernel_features.h"
+#include "base/alloc.h"
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+static void rows_clear(cm_kernel_rows *rows) {
+    cm_free(rows->start);
+    cm_free(rows->column);
+    cm_free(rows->value);
+    cm_free(rows->square);
+}
+
+void cm_kernel_features_destroy(cm_kernel_features *features) {
+    if (!features) return;
+    for (int k = 0; k < features->n_kernels; k++) rows_clear(&features->rows[k]);
+    cm_free(features);
+}
+
+static cm_status rows_make(cm_kernel_rows *rows, int64_t n, int64_t entries, cm_error *error) {
+    *rows = (cm_kernel_rows){cm_new((size_t)n + 1, sizeof(int64_t)), cm_new((size_t)entries, sizeof(int32_t)),
+                             cm_new((size_t)entries, sizeof(float)), cm_new((size_t)n, sizeof(double))};
+    if (rows->start && rows->column && rows->value && rows->square) return CM_OK;
+    return cm_fail_memory(error, (size_t)n * 16 + (size_t)entries * 8);
+}
+
+/* Makes room for count more entries. */
+static cm_status rows_grow(cm_kernel_rows *rows, int64_t used, int64_t count, int64_t *room,
+                           cm_error *error) {
+    if (used + count <= *room) return CM_OK;
+    int64_t wanted = (used + count) * 2;
+    int32_t *column = cm_resize(rows->column, (size_t)wanted, sizeof *column);
+    if (column) rows->column = column;
+    float *value = cm_resize(rows->value, (size_t)wanted, sizeof *value);
+    if (value) rows->value = value;
+    if (!column || !value) return cm_fail_memory(error, (size_t)wanted * 8);
+    *room = wanted;
+    return CM_OK;
+}
+
+/* Appends dense[width] as row i and clears it. */
+static cm_status rows_append(cm_kernel_rows *rows, int64_t i, const cm_molecule_kernel *kernel, float *dense,
+                             int64_t *room, cm_error *error) {
+    int64_t count = 0, at = rows->start[i];
+    double square = 0;
+    for (int64_t c = 0; c < kernel->width; c++) {
+        count += dense[c] > 0;
+        square += (double)dense[c] * (double)dense[c];
+    }
+    CM_TRY(rows_grow(rows, at, count, room, error));
+    double scale = kernel->tanimoto || square == 0 ? 1 : 1 / sqrt(square);
+    for (int64_t c = 0; c < kernel->width; c++) {
+        if (!(dense[c] > 0)) continue;
+        rows->column[at] = (int32_t)c;
+        rows->value[at] = (float)((double)dense[c] * scale);
+        rows->square[i] += (double)rows->value[at] * (double)rows->value[at];
+        at++;
+    }
+    rows->start[i + 1] = at;
+    memset(dense, 0, (size_t)kernel->width * sizeof *dense);
+    return CM_OK;
+}
+
+typedef struct source {
+    const char *const *text;
+    const int64_t *length;
+    cm_kernel_features *features;
+    cm_error errors[CM_KERNELS_MAX];
+} source;
+
+static cm_status fill_rows(const source *from, int k, cm_error *error) {
+    cm_kernel_features *f = from->features;
+    const cm_molecule_kernel *kernel = f->kernel[k];
+    int64_t room = f->n * 16;
+    CM_TRY(rows_make(&f->rows[k], f->n, room, error));
+    float *dense = cm_new((size_t)kernel->width, sizeof *dense);
+    if (!dense) return cm_fail_memory(error, (size_t)kernel->width * sizeof *dense);
+    cm_status status = CM_OK;
+    for (int64_t i = 0; i < f->n && status == CM_OK; i++) {
+        status = kernel->features(kernel, from->text[i], from->length[i], dense, error);
+        if (status == CM_OK) status = rows_append(&f->rows[k], i, kernel, dense, &room, error);
+    }
+    cm_free(dense);
+    return status;
+}
+
+static void fill_range(void *context, int64_t begin, int64_t end, int member) {
+    (void)member;
+    source *from = context;
+    for (int64_t k = begin; k < end; k++) fill_rows(from, (int)k, &from->errors[k]);
+}
+
+static cm_kernel_features *empty_like(cm_molecule_type type, int64_t n) {
+    cm_kernel_features *f = cm_new(1, sizeof *f);
+    if (!f) return NULL;
+    f->type = type;
+    f->n = n;
+    const cm_molecule_kernel *row;
+    for (int i = 0; (row = cm_molecule_kernel_at(i)) != NULL && f->n_kernels < CM_KERNELS_MAX; i++)
+        if (row->types >> type & 1) f->kernel[f->n_kernels++] = row;
+    return f;
+}
+
+cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_type type,
+                                    const char *const *text, const int64_t *length, int64_t n, cm_team *team,
+                                    cm_error *error) {
+    cm_kernel_features *f = empty_like(type, n);
+    if (!f) return cm_fail_memory(error, sizeof *f);
+    source from = {.text = text, .length = length, .features = f};
+    cm_team_for(team, f->n_kernels, 1, fill_range, &from);
+    for (int k = 0; k < f->n_kernels; k++)
+        if (from.errors[k].status != CM_OK) {
+            if (error) *error = from.errors[k];
+            cm_kernel_features_destroy(f);
+            return from.errors[k].status;
+        }
+    *features = f;
+    return CM_OK;
+}
+
+static cm_status select_rows(cm_kernel_rows *to, const cm_kernel_rows *from, const int32_t *index, int64_t m,
+                             cm_error *error) {
+    int64_t entries = 0, at = 0;
+    for (int64_t i = 0; i < m; i++) entries += from->start[index[i] + 1] - from->start[index[i]];
+    CM_TRY(rows_make(to, m, entries, error));
+    for (int64_t i = 0; i < m; i++) {
+        int64_t begin = from->start[index[i]], count = from->start[index[i] + 1] - begin;
+        memcpy(to->column + at, from->column + begin, (size_t)count * sizeof *to->column);
+        memcpy(to->value + at, from->value + begin, (size_t)count * sizeof *to->value);
+        to->square[i] = from->square[index[i]];
+        to->start[i + 1] = at += count;
+    }
+    return CM_OK;
+}
+
+cm_status cm_kernel_features_select(cm_kernel_features **selected, const cm_kernel_features *features,
+                                    const int32_t *index, int64_t m, cm_error *error) {
+    cm_kernel_features *f = empty_like(features->type, m);
+    if (!f) return cm_fail_memory(error, sizeof *f);
+    cm_status status = CM_OK;
+    for (int k = 0; k < f->n_kernels && status == CM_OK; k++)
+        status = select_rows(&f->rows[k], &features->rows[k], index, m, error);
+    if (status == CM_OK)
+        *selected = f;
+    else
+        cm_kernel_features_destroy(f);
+    return status;
+}
+
+/* ---- kernel values ---- */
+
+typedef struct cross {
+    const cm_kernel_features *x, *y;
+    const int32_t *row;
+    int k;
+    double *out;
+    float *dense; /* [members, width], zero between rows */
+    int64_t width;
+} cross;
+
+static void cross_row(const cross *c, int64_t i, float *dense) {
+    const cm_kernel_rows *x = &c->x->rows[c->k], *y = &c->y->rows[c->k];
+    const bool tanimoto = c->x->kernel[c->k]->tanimoto;
+    int64_t r = c->row ? c->row[i] : i, m = c->y->n;
+    for (int64_t e = x->start[r]; e < x->start[r + 1]; e++) dense[x->column[e]] = x->value[e];
+    for (int64_t j = 0; j < m; j++) {
+        double sum = 0;
+        for (int64_t e = y->start[j]; e < y->start[j + 1]; e++)
+            sum += (double)dense[y->column[e]] * (double)y->value[e];
+        double all = x->square[r] + y->square[j] - sum;
+        c->out[i * m + j] = !tanimoto ? sum : all > 0 ? sum / all : 0;
+    }
+    for (int64_t e = x->start[r]; e < x->start[r + 1]; e++) dense[x->column[e]] = 0;
+}
+
+static void cross_range(void *context, int64_t begin, int64_t end, int member) {
+    const cross *c = context;
+    for (int64_t i = begin; i < end; i++) cross_row(c, i, c->dense + member * c->width);
+}
+
+cm_status cm_kernel_cross(const cm_kernel_features *x, const int32_t *row, int64_t n,
+                          const cm_kernel_features *y, int k, double *out, cm_team *team, cm_error *error) {
+    size_t members = (size_t)cm_team_size(team);
+    cross c = {.x = x, .y = y, .row = row, .k = k, .out = out, .width = x->kernel[k]->width};
+    c.dense = cm_new(members * (size_t)c.width, sizeof *c.dense);
+    if (!c.dense) return cm_fail_memory(error, members * (size_t)c.width * sizeof *c.dense);
+    cm_team_for(team, n, 8, cross_range, &c);
+    cm_free(c.dense);
+    return CM_OK;
+}
+
+double cm_kernel_self(const cm_kernel_features *features, int k, int64_t i) {
+    double square = features->rows[k].square[i];
+    return features->kernel[k]->tanimoto ? (square > 0 ? 1 : 0) : square;
+}

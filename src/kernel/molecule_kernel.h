@@ -1,0 +1,34 @@
+/* The table of molecule kernels. Each maps the text of a molecule to a vector of non-negative features; the
+ * kernel of two molecules is the cosine of their vectors, or Tanimoto's ratio x.y / (x.x + y.y - x.y), which
+ * is positive definite for such vectors too. Equal molecules have kernel 1. A new kernel is one row in
+ * kernels.def. */
+#ifndef CM_KERNEL_MOLECULE_KERNEL_H
+#define CM_KERNEL_MOLECULE_KERNEL_H
+
+#include "base/fail.h"
+#include <crossmamba/tables.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How closely two molecules have to agree: short words see composition, long ones see kinship. */
+typedef enum cm_kernel_grain { CM_KERNEL_COARSE = 1, CM_KERNEL_FINE = 2 } cm_kernel_grain;
+
+typedef struct cm_molecule_kernel {
+    const char *name, *help;
+    unsigned types; /* bit 1 << cm_molecule_type: what it compares */
+    unsigned grain; /* CM_KERNEL_COARSE, CM_KERNEL_FINE or both */
+    bool tanimoto;  /* else cosine */
+    int64_t width;
+    /* Parameters of the spectra: residues in order of their digit with ' ' between groups, the length of a
+     * word, and for pairs of residues the largest number of residues between them. */
+    const char *groups;
+    int length, gap, parts;
+    /* Fills out[width], which is zero, with features of text[length] in the normalised spelling. */
+    cm_status (*features)(const struct cm_molecule_kernel *kernel, const char *text, int64_t length,
+                          float *out, cm_error *error);
+} cm_molecule_kernel;
+
+/* Row i of the table, NULL past its end. */
+const cm_molecule_kernel *cm_molecule_kernel_at(int i);
+
+#endif
