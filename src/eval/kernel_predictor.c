@@ -90,6 +90,7 @@ static cm_status fit_and_score(const columns *c, const cm_predictor_call *call, 
     for (int64_t i = 0; i < call->n_test && status == CM_OK; i++)
         call->value[i] = cm_calibrated(&model->calibration, affinity, call->score[i]);
     *call->threshold = model->threshold;
+    if (call->conformal) *call->conformal = model->conformal;
     cm_kernel_model_destroy(model);
     return status;
 }

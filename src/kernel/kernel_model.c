@@ -89,24 +89,30 @@ static cm_status solve_with_room(cm_kernel_model *model, const cm_kernel_task *t
     return status;
 }
 
-/* Calibration and threshold from the scores of the inner folds. */
+/* Calibration, conformal bounds and threshold from held-out scores[n] and labels[n]; value [n] is work space.
+ */
+static cm_status calibrate_with(cm_kernel_model *model, const double *score, const double *label,
+                                double *value, int64_t n, cm_error *error) {
+    model->calibration = cm_calibrate(model->affinity, score, label, n);
+    for (int64_t i = 0; i < n; i++) value[i] = cm_calibrated(&model->calibration, model->affinity, score[i]);
+    model->threshold = 0.5;
+    CM_TRY(cm_conformal_fit(model->affinity, score, value, label, n, &model->conformal, error));
+    if (model->affinity || n == 0) return CM_OK;
+    return cm_metrics_best_threshold(value, label, n, &model->threshold, error);
+}
+
 static cm_status calibrate(cm_kernel_model *model, const cm_kernel_task *task, cm_error *error) {
+    size_t room = (size_t)task->pairs.n;
     int64_t n = 0;
-    double *score = cm_new((size_t)task->pairs.n, sizeof *score),
-           *label = cm_new((size_t)task->pairs.n, sizeof *label);
-    cm_status status = score && label ? CM_OK : cm_fail_memory(error, (size_t)task->pairs.n * 16);
-    for (int64_t i = 0; i < task->pairs.n && status == CM_OK; i++) {
+    double *score = cm_new(3 * room, sizeof *score), *label = score ? score + room : NULL;
+    if (!score) return cm_fail_memory(error, 3 * room * sizeof *score);
+    for (int64_t i = 0; i < task->pairs.n; i++) {
         if (isnan(model->inner_score[i])) continue;
         score[n] = model->inner_score[i];
         label[n++] = task->label[i];
     }
-    if (status == CM_OK) model->calibration = cm_calibrate(task->affinity, score, label, n);
-    for (int64_t i = 0; i < n; i++) score[i] = cm_calibrated(&model->calibration, task->affinity, score[i]);
-    model->threshold = 0.5;
-    if (status == CM_OK && !task->affinity && n > 0)
-        status = cm_metrics_best_threshold(score, label, n, &model->threshold, error);
+    cm_status status = calibrate_with(model, score, label, label + room, n, error);
     cm_free(score);
-    cm_free(label);
     return status;
 }
 

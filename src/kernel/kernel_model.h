@@ -10,6 +10,7 @@
 
 #include "kernel/kernel_choice.h"
 #include "metrics/calibrate.h"
+#include "metrics/conformal.h"
 
 typedef struct cm_kernel_request {
     bool affinity;
@@ -29,6 +30,7 @@ typedef struct cm_kernel_model {
     double *coefficient; /* [m, q] */
     cm_calibration calibration;
     double threshold;
+    cm_conformal conformal;
     double inner_loss; /* see cm_kernel_choice */
     int tried;
     int64_t n_train;
