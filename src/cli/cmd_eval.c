@@ -10,6 +10,7 @@ static const cm_arg_row rows[] = {
     CM_DATA_ROWS,
     {"model", "FILE|NAME", false, false, "test this trained model instead of cross-validating"},
     {"compare", "LIST", false, false, "predictors, see below [crossmamba,mlp,bilinear,gated,id-only]"},
+    {"memory", NULL, false, false, "also NAME+memory for every NAME of --compare"},
     {"folds", "K", false, false,
      "random folds, stratified by label [10, or the given folds with --fold-column]"},
     {"fold-column", "NAME", false, false, "column of --pairs with given folds"},
@@ -96,11 +97,29 @@ static cm_status track_of(const cm_args *args, cm_track *track, cm_error *error)
     return name ? cm_cli_fail(error, CM_USAGE, NULL, "option --track", "honest, paper or both", name) : CM_OK;
 }
 
+/* Adds NAME+memory after every name that has none; text has room for size bytes. */
+static int add_memory(const char **names, int n, char *text, size_t size) {
+    const char *plain[MAX_MODELS];
+    int count = 0;
+    memcpy(plain, names, (size_t)n * sizeof *plain);
+    for (int i = 0; i < n && count < MAX_MODELS; i++) {
+        names[count++] = plain[i];
+        int length = snprintf(text, size, "%s+memory", plain[i]);
+        if (strstr(plain[i], "+memory") || count == MAX_MODELS || (size_t)length >= size) continue;
+        names[count++] = text;
+        text += length + 1;
+        size -= (size_t)length + 1;
+    }
+    return count;
+}
+
 static cm_status cross_validate(const cm_args *args, const cm_options *options, const cm_dataset *dataset,
                                 const cm_runtime *runtime, cm_output *output, cm_error *error) {
-    char list[512];
+    char list[512], memory[1024];
     const char *names[MAX_MODELS], *compare = cm_args_get(args, "compare");
     snprintf(list, sizeof list, "%s", compare ? compare : "crossmamba,mlp,bilinear,gated,id-only");
+    int n_names = split_list(list, names);
+    if (cm_args_get(args, "memory")) n_names = add_memory(names, n_names, memory, sizeof memory);
     bool given = cm_args_get(args, "fold-column") != NULL;
     long folds, repeats, scramble;
     cm_track track = CM_TRACK_HONEST;
@@ -112,7 +131,7 @@ static cm_status cross_validate(const cm_args *args, const cm_options *options, 
     char *command = cm_args_line(args, "eval");
     cm_eval_request request = {.options = *options,
                                .models = names,
-                               .n_models = split_list(list, names),
+                               .n_models = n_names,
                                .folds = (int)folds,
                                .test_fold = cm_args_get(args, "test-fold"),
                                .train_fold = cm_args_get(args, "train-fold"),
@@ -176,7 +195,8 @@ const cm_command cm_command_eval = {
             "difference from the reference with its 95 % interval and p, coverage and width of the 90 % "
             "conformal intervals\n"
             "(binary: classes in the set). id-only is the baseline that sees which molecule a pair has, but "
-            "no sequence.",
+            "no sequence. NAME+memory adds the known\nlabels of the same and of similar molecules to a "
+            "predictor, stack:A/B combines predictors.",
     .example =
         "crossmamba eval --model rna-protein --a examples/rna.fasta --b examples/protein.fasta --pairs "
         "examples/rna-protein.tsv",

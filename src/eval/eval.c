@@ -7,50 +7,8 @@
 #include <crossmamba/eval.h>
 #include <crossmamba/predict.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* What the threads share. Each takes the next unit until none is left; every unit is computed by one thread
- * alone, so the number of threads changes nothing. */
-typedef struct shared_run {
-    cm_eval_plan *plan;
-    const cm_runtime *runtime;
-    atomic_llong next, finished;
-    atomic_bool failed;
-    cm_error *errors; /* one a member */
-} shared_run;
-
-static void run_units(void *context, int64_t begin, int64_t end, int member) {
-    (void)begin;
-    (void)end;
-    shared_run *run = context;
-    while (!atomic_load(&run->failed)) {
-        int64_t u = atomic_fetch_add(&run->next, 1);
-        if (u >= run->plan->n_units) return;
-        cm_eval_unit *unit = &run->plan->units[u];
-        if (cm_eval_unit_run(run->plan, unit, run->runtime, &run->errors[member]) != CM_OK)
-            atomic_store(&run->failed, true);
-        long long done = atomic_fetch_add(&run->finished, 1) + 1;
-        if (member == 0)
-            cm_report(run->runtime, "evaluate", (double)done, (double)run->plan->n_units, "trainings",
-                      cm_format("%s, fold %d", unit->model, unit->fold + 1).text);
-    }
-}
-
-static cm_status run_plan(cm_eval_plan *plan, cm_team *team, const cm_runtime *runtime, cm_error *error) {
-    int members = cm_team_size(team);
-    shared_run run = {.plan = plan, .runtime = runtime, .errors = cm_new((size_t)members, sizeof(cm_error))};
-    if (!run.errors) return cm_fail_memory(error, (size_t)members * sizeof(cm_error));
-    cm_team_for(team, members, 1, run_units, &run);
-    cm_status status = CM_OK;
-    for (int m = 0; m < members && status == CM_OK; m++) {
-        status = run.errors[m].status;
-        if (status != CM_OK && error) *error = run.errors[m];
-    }
-    cm_free(run.errors);
-    return status;
-}
 
 /* Number of a model in the request, -1: not there. */
 static int model_of(const cm_eval_request *request, const char *name) {
@@ -59,12 +17,14 @@ static int model_of(const cm_eval_request *request, const char *name) {
     return -1;
 }
 
-static cm_status check_request(const cm_eval_request *request, const cm_dataset *dataset, cm_error *error) {
+/* *similarity becomes true when a predictor looks at it. */
+static cm_status check_request(const cm_eval_request *request, const cm_dataset *dataset, bool *similarity,
+                               cm_error *error) {
     if (request->n_models < 1) return cm_fail(error, CM_USAGE, NULL, "models", "at least one model", "none");
     if (!dataset->options.labels)
         return cm_fail(error, CM_USAGE, NULL, "data set", "a data set with labels", "none");
     for (int m = 0; m < request->n_models; m++)
-        CM_TRY(cm_predictor_check(request->models[m], dataset->task->affinity, error));
+        CM_TRY(cm_predictor_check(request->models[m], dataset->task->affinity, similarity, error));
     if (request->reference && model_of(request, request->reference) < 0)
         return cm_fail(error, CM_USAGE, NULL, "reference", "one of the models", "%s", request->reference);
     if (request->checkpoint_folder && mkdir(request->checkpoint_folder, 0777) != 0 && errno != EEXIST)
@@ -151,7 +111,8 @@ static cm_status run_track(cm_evaluation *e, cm_track track, const cm_features *
             "figures alone");
     CM_TRY(cm_eval_plan_make(plan, request, e->dataset, error));
     plan->features = features;
-    return run_plan(plan, team, runtime, error);
+    plan->similarity = e->similarity;
+    return cm_eval_plan_run(plan, team, runtime, error);
 }
 
 static cm_status run_tracks(cm_evaluation *e, const cm_features *features, cm_team *team,
@@ -171,7 +132,8 @@ static cm_status scramble_once(cm_evaluation *e, int run, const cm_features *fea
     request.repeats = 1;
     cm_status status = cm_eval_plan_make(&plan, &request, e->dataset, error);
     plan.features = features;
-    if (status == CM_OK) status = run_plan(&plan, team, runtime, error);
+    plan.similarity = e->similarity;
+    if (status == CM_OK) status = cm_eval_plan_run(&plan, team, runtime, error);
     for (int m = 0; m < request.n_models && status == CM_OK; m++) {
         double out[CM_METRICS_MAX];
         cm_eval_group group = group_of(&plan, m);
@@ -204,6 +166,7 @@ static void evaluation_clear(cm_evaluation *e) {
     for (int p = 0; p < e->n_plans; p++) cm_eval_plan_clear(&e->plans[p]);
     cm_free(e->results);
     cm_free(e->scrambles);
+    cm_similarity_destroy(e->similarity);
 }
 
 static cm_status evaluate(cm_evaluation *e, cm_team *team, cm_eval_sink sink, void *context,
@@ -224,10 +187,14 @@ static cm_status evaluate(cm_evaluation *e, cm_team *team, cm_eval_sink sink, vo
 
 cm_status cm_eval(const cm_eval_request *request, const cm_dataset *dataset, cm_eval_sink sink, void *context,
                   const cm_runtime *runtime, cm_error *error) {
-    CM_TRY(check_request(request, dataset, error));
+    bool wants_similarity = false;
+    CM_TRY(check_request(request, dataset, &wants_similarity, error));
     cm_evaluation e = {.request = request, .dataset = dataset};
     cm_team *team = cm_team_create(runtime && runtime->threads > 1 ? runtime->threads : 1);
-    cm_status status = team ? evaluate(&e, team, sink, context, runtime, error) : cm_fail_memory(error, 0);
+    cm_status status =
+        team && wants_similarity ? cm_similarity_create(&e.similarity, dataset, team, runtime, error) : CM_OK;
+    if (status == CM_OK)
+        status = team ? evaluate(&e, team, sink, context, runtime, error) : cm_fail_memory(error, 0);
     cm_team_destroy(team);
     evaluation_clear(&e);
     return status;

@@ -15,6 +15,7 @@ enum { CM_EVAL_TRACKS = 2 };
 typedef struct cm_evaluation {
     const cm_eval_request *request;
     const cm_dataset *dataset;
+    cm_similarity *similarity;                     /* NULL: no predictor looks at it */
     cm_eval_request track_request[CM_EVAL_TRACKS]; /* the request with one track */
     cm_eval_plan plans[CM_EVAL_TRACKS];
     int n_plans;

@@ -49,7 +49,8 @@ static cm_status run(const cm_predictor_call *call, cm_error *error) {
 
 const cm_predictor cm_predictor_identity = {
     .name = "id-only",
-    .help = "baseline without sequence: labels of the same two molecules in other training pairs",
+    .help = "baseline without sequence: labels of the same two molecules in other pairs (affinity: additive "
+            "means)",
     .serves = CM_SERVES_ALL,
     .run = run,
 };

@@ -1,6 +1,7 @@
 /* The table of predictors. */
 #include "eval/predictor.h"
 #include "base/buf.h"
+#include "eval/stage.h"
 #include <crossmamba/tables.h>
 #include <string.h>
 
@@ -38,21 +39,76 @@ static cm_status unknown(const char *name, cm_error *error) {
     return status;
 }
 
-cm_status cm_predictor_find(const cm_predictor **predictor, const char *name, cm_error *error) {
+/* The row of a plain name; NULL: there is none. */
+static const cm_predictor *find_plain(const char *name) {
     cm_table_row row;
     for (int p = 0; p < PREDICTOR_COUNT; p++)
-        for (int i = 0; own_row(predictors[p], i, &row); i++)
-            if (strcmp(row.name, name) == 0) {
-                *predictor = predictors[p];
-                return CM_OK;
-            }
-    return unknown(name, error);
+        for (int i = 0; !predictors[p]->stage && own_row(predictors[p], i, &row); i++)
+            if (strcmp(row.name, name) == 0) return predictors[p];
+    return NULL;
 }
 
-cm_status cm_predictor_check(const char *name, bool affinity, cm_error *error) {
-    const cm_predictor *predictor;
-    CM_TRY(cm_predictor_find(&predictor, name, error));
+static const char memory_suffix[] = "+memory", stack_prefix[] = "stack:";
+
+static bool has_memory(const char *name) {
+    size_t length = strlen(name), suffix = sizeof memory_suffix - 1;
+    return length > suffix && strcmp(name + length - suffix, memory_suffix) == 0;
+}
+
+static bool is_stack(const char *name) {
+    return strncmp(name, stack_prefix, sizeof stack_prefix - 1) == 0;
+}
+
+int cm_stage_members(const char *name, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]) {
+    bool stack = is_stack(name), memory = has_memory(name);
+    if (!stack && !memory) return 0;
+    const char *at = name + (stack ? sizeof stack_prefix - 1 : 0);
+    const char *end = name + strlen(name) - (memory ? sizeof memory_suffix - 1 : 0);
+    int count = 0;
+    while (at <= end && count < CM_MEMBERS_MAX) {
+        const char *slash = stack ? memchr(at, '/', (size_t)(end - at)) : NULL;
+        size_t length = (size_t)((slash ? slash : end) - at);
+        if (length >= CM_MEMBER_NAME) length = CM_MEMBER_NAME - 1;
+        memcpy(member[count], at, length);
+        member[count++][length] = '\0';
+        at = slash ? slash + 1 : end + 1;
+    }
+    return at > end ? count : CM_MEMBERS_MAX + 1;
+}
+
+cm_status cm_predictor_find(const cm_predictor **predictor, const char *name, cm_error *error) {
+    char member[CM_MEMBERS_MAX][CM_MEMBER_NAME];
+    int members = cm_stage_members(name, member);
+    if (members > CM_MEMBERS_MAX)
+        return cm_fail(error, CM_USAGE, NULL, "models", cm_format("at most %d members", CM_MEMBERS_MAX).text,
+                       "%s", name);
+    for (int m = 0; m < members; m++) {
+        if (!find_plain(member[m])) return unknown(member[m], error);
+        for (int i = 0; i < m; i++)
+            if (strcmp(member[i], member[m]) == 0)
+                return cm_fail(error, CM_USAGE, NULL, "models", "different members", "%s", name);
+    }
+    *predictor = members == 0       ? find_plain(name)
+                 : has_memory(name) ? &cm_predictor_memory
+                                    : &cm_predictor_stack;
+    return *predictor ? CM_OK : unknown(name, error);
+}
+
+static cm_status check_row(const cm_predictor *predictor, const char *name, bool affinity, bool *similarity,
+                           cm_error *error) {
+    *similarity = *similarity || predictor->similarity;
     if (predictor->serves & (affinity ? CM_SERVES_AFFINITY : CM_SERVES_BINARY)) return CM_OK;
     return cm_fail(error, CM_USAGE, NULL, "models",
                    affinity ? "a predictor of affinities" : "a predictor for binary tasks", "%s", name);
+}
+
+cm_status cm_predictor_check(const char *name, bool affinity, bool *similarity, cm_error *error) {
+    const cm_predictor *predictor;
+    char member[CM_MEMBERS_MAX][CM_MEMBER_NAME];
+    CM_TRY(cm_predictor_find(&predictor, name, error));
+    CM_TRY(check_row(predictor, name, affinity, similarity, error));
+    int members = cm_stage_members(name, member);
+    for (int m = 0; m < members; m++)
+        CM_TRY(check_row(find_plain(member[m]), member[m], affinity, similarity, error));
+    return CM_OK;
 }

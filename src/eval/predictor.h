@@ -3,6 +3,7 @@
 #define CM_EVAL_PREDICTOR_H
 
 #include "data/dataset.h"
+#include "eval/similarity.h"
 #include "metrics/conformal.h"
 #include "model/features.h"
 #include "train/fit.h"
@@ -16,10 +17,12 @@ typedef struct cm_predictor_call {
     const char *name; /* under which the predictor was asked for */
     const cm_dataset *dataset;
     const cm_features *features;
-    const cm_options *options; /* with the seed of the repeat */
-    const float *label;        /* by pair of the data set; in place of the data set's own */
-    const int64_t *train;      /* [n_train] pairs, ascending: for training and every choice */
-    const int64_t *test;       /* [n_test] pairs to predict */
+    const cm_similarity *similarity;    /* when the predictor asks for it */
+    const struct cm_stage_input *stage; /* of a second stage: its members' scores (eval/stage.h) */
+    const cm_options *options;          /* with the seed of the repeat */
+    const float *label;                 /* by pair of the data set; in place of the data set's own */
+    const int64_t *train;               /* [n_train] pairs, ascending: for training and every choice */
+    const int64_t *test;                /* [n_test] pairs to predict */
     int64_t n_train, n_test;
     cm_track track;            /* paper: the best epoch is chosen on test; others may ignore it */
     const cm_runtime *runtime; /* to be asked for a stop; runs in one thread, no messages */
@@ -37,7 +40,9 @@ enum { CM_SERVES_BINARY = 1, CM_SERVES_AFFINITY = 2, CM_SERVES_ALL = 3 };
 typedef struct cm_predictor {
     const char *name, *help;
     unsigned serves;
-    bool kept; /* finished units go to the checkpoint folder; false for what is computed in no time */
+    bool similarity; /* looks at how alike molecules are */
+    bool stage;      /* runs on the scores of other predictors; the name is a pattern with NAME in it */
+    bool kept;       /* finished units go to the checkpoint folder; false for what is computed in no time */
     /* Row i of a predictor that stands for several names (0 past the end); NULL: it has the one name above.
      */
     int (*row)(int i, cm_table_row *row);
@@ -48,10 +53,12 @@ typedef struct cm_predictor {
 #include "eval/predictors.def"
 #undef CM_PREDICTOR_ROW
 
-/* The predictor of a name; CM_USAGE lists the names. */
+/* The predictor of a name: NAME, NAME+memory, stack:NAME/NAME or stack:NAME/NAME+memory; CM_USAGE lists the
+ * names. */
 cm_status cm_predictor_find(const cm_predictor **predictor, const char *name, cm_error *error);
 
-/* CM_USAGE when the predictor does not serve tasks of this kind. */
-cm_status cm_predictor_check(const char *name, bool affinity, cm_error *error);
+/* CM_USAGE when the predictor, or a member of it, does not serve tasks of this kind. *similarity becomes true
+ * when one looks at it. */
+cm_status cm_predictor_check(const char *name, bool affinity, bool *similarity, cm_error *error);
 
 #endif

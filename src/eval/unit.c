@@ -83,7 +83,8 @@ static void read_unit(const char *path, cm_eval_unit *unit) {
 /* ---- running ---- */
 
 static cm_status run_predictor(const cm_eval_plan *plan, cm_eval_unit *unit, const cm_predictor *predictor,
-                               const cm_runtime *runtime, cm_error *error) {
+                               const struct cm_stage_input *stage, const cm_runtime *runtime,
+                               cm_error *error) {
     cm_options options = plan->request->options;
     options.seed += unit->repeat;
     cm_runtime quiet = {.stop = runtime ? runtime->stop : NULL, .context = runtime ? runtime->context : NULL};
@@ -94,6 +95,8 @@ static cm_status run_predictor(const cm_eval_plan *plan, cm_eval_unit *unit, con
     cm_predictor_call call = {.name = unit->model,
                               .dataset = plan->dataset,
                               .features = plan->features,
+                              .similarity = plan->similarity,
+                              .stage = stage,
                               .options = &options,
                               .label = plan->label,
                               .train = train,
@@ -113,8 +116,8 @@ static cm_status run_predictor(const cm_eval_plan *plan, cm_eval_unit *unit, con
     return status;
 }
 
-cm_status cm_eval_unit_run(const cm_eval_plan *plan, cm_eval_unit *unit, const cm_runtime *runtime,
-                           cm_error *error) {
+cm_status cm_eval_unit_run(const cm_eval_plan *plan, cm_eval_unit *unit, const struct cm_stage_input *stage,
+                           const cm_runtime *runtime, cm_error *error) {
     cm_buf path = CM_BUF_EMPTY;
     const cm_predictor *predictor;
     cm_status status = cm_predictor_find(&predictor, unit->model, error);
@@ -125,7 +128,7 @@ cm_status cm_eval_unit_run(const cm_eval_plan *plan, cm_eval_unit *unit, const c
         if (status == CM_OK && access(path.data, F_OK) == 0) read_unit(path.data, unit);
     }
     if (status == CM_OK && !unit->done) {
-        status = run_predictor(plan, unit, predictor, runtime, error);
+        status = run_predictor(plan, unit, predictor, stage, runtime, error);
         if (status == CM_OK && keep) status = write_unit(path.data, unit, error);
         unit->done = status == CM_OK;
     }

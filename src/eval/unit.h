@@ -2,14 +2,15 @@
 #ifndef CM_EVAL_UNIT_H
 #define CM_EVAL_UNIT_H
 
+#include "eval/stage.h"
 #include "metrics/conformal.h"
-#include "model/features.h"
 #include "train/fit.h"
 #include <crossmamba/eval.h>
 #include <stdbool.h>
 
 typedef struct cm_eval_unit {
-    const char *model; /* name of a predictor */
+    const char *model;           /* name of a predictor */
+    char member[CM_MEMBER_NAME]; /* memory behind model where the caller of the evaluation has none */
     int model_number, repeat, fold;
     const bool *train; /* by pair, not owned: the pairs that train */
     int64_t *test;     /* tested pairs, owned */
@@ -26,8 +27,9 @@ typedef struct cm_eval_plan {
     const cm_eval_request *request;
     const cm_dataset *dataset;
     const cm_features *features;
-    float *label; /* by pair; permuted when asked for */
-    bool *train;  /* [masks][n_pairs]: owned, one mask a (repeat, fold) */
+    const cm_similarity *similarity; /* NULL when no predictor looks at it */
+    float *label;                    /* by pair; permuted when asked for */
+    bool *train;                     /* [masks][n_pairs]: owned, one mask a (repeat, fold) */
     cm_eval_unit *units;
     int64_t n_units;
     int folds; /* units of one model and repeat */
@@ -38,9 +40,14 @@ cm_status cm_eval_plan_make(cm_eval_plan *plan, const cm_eval_request *request, 
                             cm_error *error);
 void cm_eval_plan_clear(cm_eval_plan *plan);
 
-/* Fills one unit: from the checkpoint folder when it is there, else by training. Thread-safe. */
-cm_status cm_eval_unit_run(const cm_eval_plan *plan, cm_eval_unit *unit, const cm_runtime *runtime,
-                           cm_error *error);
+/* Fills one unit: from the checkpoint folder when it is there, else by training. stage: NULL for a plain
+ * predictor. Thread-safe. */
+cm_status cm_eval_unit_run(const cm_eval_plan *plan, cm_eval_unit *unit, const struct cm_stage_input *stage,
+                           const cm_runtime *runtime, cm_error *error);
+
+/* Runs all units of a plan over the team: first what trains by itself, with the parts of second stages, then
+ * the stages. */
+cm_status cm_eval_plan_run(cm_eval_plan *plan, cm_team *team, const cm_runtime *runtime, cm_error *error);
 
 /* Room for n scores and values. */
 cm_status cm_eval_unit_room(cm_eval_unit *unit, int64_t n, cm_error *error);

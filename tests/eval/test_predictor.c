@@ -16,6 +16,7 @@ enum { MOST = 256 };
 typedef struct trial {
     cm_dataset *dataset;
     cm_features *features;
+    cm_similarity *similarity;
     cm_options options;
     float label[MOST];
     int64_t train[MOST], test[MOST];
@@ -30,8 +31,10 @@ static void trial_open(trial *t, const synthetic *s, int affinity) {
     t->options.epochs = 4;
     assert_int_equal(cm_features_create(&t->features, t->dataset, &t->options, NULL, NULL, NULL, NULL),
                      CM_OK);
+    assert_int_equal(cm_similarity_create(&t->similarity, t->dataset, NULL, NULL, NULL), CM_OK);
     t->call = (cm_predictor_call){.dataset = t->dataset,
                                   .features = t->features,
+                                  .similarity = t->similarity,
                                   .options = &t->options,
                                   .label = t->label,
                                   .train = t->train,
@@ -50,6 +53,7 @@ static void trial_open(trial *t, const synthetic *s, int affinity) {
 
 static void trial_close(trial *t) {
     cm_features_destroy(t->features);
+    cm_similarity_destroy(t->similarity);
     cm_dataset_destroy(t->dataset);
 }
 
@@ -85,7 +89,9 @@ static void check_rows(int affinity) {
     assert_string_not_equal(t.dataset->pairs[0].id[0], u.dataset->pairs[0].id[0]);
     cm_table_row row;
     for (int i = 0; cm_predictor_row(i, &row); i++) {
-        if (cm_predictor_check(row.name, affinity != 0, NULL) != CM_OK) continue;
+        bool similarity = false;
+        if (strstr(row.name, "NAME")) continue; /* second stages: test_stage.c */
+        if (cm_predictor_check(row.name, affinity != 0, &similarity, NULL) != CM_OK) continue;
         trial_run(&t, row.name);
         trial_run(&u, row.name);
         for (int64_t k = 0; k < t.call.n_test; k++) {
@@ -117,7 +123,7 @@ static void test_names(void **state) {
     while (cm_fusion_row(fusions, &other)) fusions++;
     for (; cm_predictor_row(count, &row); count++) {
         const cm_predictor *predictor;
-        assert_int_equal(cm_predictor_find(&predictor, row.name, NULL), CM_OK);
+        if (!strstr(row.name, "NAME")) assert_int_equal(cm_predictor_find(&predictor, row.name, NULL), CM_OK);
         for (int i = 0; i < count; i++) {
             assert_true(cm_predictor_row(i, &other));
             assert_string_not_equal(row.name, other.name);

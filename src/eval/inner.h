@@ -1,0 +1,40 @@
+/* Inner folds of a training part: where everything that is not a plain fit is chosen. */
+#ifndef CM_EVAL_INNER_H
+#define CM_EVAL_INNER_H
+
+#include "data/dataset.h"
+#include "metrics/calibrate.h"
+#include <stdbool.h>
+
+enum { CM_INNER_MOST = 9 }; /* parts */
+
+/* Parts of the training pairs; every pair is held out by exactly one. */
+typedef struct cm_inner {
+    int64_t n;     /* training pairs */
+    int n_parts;   /* 0: too few pairs to divide */
+    int32_t *part; /* [n] the part that holds pair i out */
+    bool *fits;    /* [n_parts, n] whether pair i trains part p */
+} cm_inner;
+
+/* Divides the pairs train[n] as their test pairs are divided from them: at random by label (5 parts); when
+ * most of test[m] name a molecule of one side that no training pair has, by whole molecules of that side (5
+ * parts); when most have two such molecules, both sides by 3, a part for each block, trained on the pairs
+ * that share neither fold (9 parts). Labels of test pairs are not looked at. A division that would leave a
+ * part without pairs to fit falls back to random. */
+cm_status cm_inner_make(cm_inner *inner, const cm_dataset *dataset, const int64_t *train, int64_t n,
+                        const int64_t *test, int64_t m, uint64_t seed, cm_error *error);
+void cm_inner_clear(cm_inner *inner);
+
+/* Positions (into train) of the pairs that fit part p, or with held those that it holds out; the count. index
+ * has room for n. */
+int64_t cm_inner_list(const cm_inner *inner, int p, bool held, int64_t *index);
+
+/* The loss of held-out scores after calibration on them: mean log loss, or mean squared error. */
+double cm_inner_loss(bool affinity, const double *score, const double *label, int64_t n);
+
+/* From held-out scores[n] of the training pairs: calibration and (binary) threshold; test[m] are turned into
+ * values, affinities clipped to the range of the training labels. */
+cm_status cm_inner_finish(bool affinity, const double *score, const double *label, int64_t n,
+                          const double *test, int64_t m, double *value, double *threshold, cm_error *error);
+
+#endif

@@ -1,0 +1,159 @@
+/* Listing the trainings behind second stages and handing their scores over. */
+#include "eval/parts.h"
+#include "base/alloc.h"
+#include "eval/stage.h"
+#include <math.h>
+#include <string.h>
+
+void cm_eval_parts_clear(cm_eval_parts *parts) {
+    for (int64_t i = 0; parts->parts && i < parts->n_parts; i++) cm_eval_unit_clear(&parts->parts[i].unit);
+    for (int i = 0; parts->divisions && i < parts->n_divisions; i++) {
+        cm_free(parts->divisions[i].train);
+        cm_inner_clear(&parts->divisions[i].inner);
+        cm_free(parts->divisions[i].mask);
+    }
+    cm_free(parts->parts);
+    cm_free(parts->divisions);
+}
+
+/* ---- divisions ---- */
+
+static int find_division(const cm_eval_parts *parts, const cm_eval_unit *unit) {
+    for (int i = 0; i < parts->n_divisions; i++)
+        if (parts->divisions[i].repeat == unit->repeat && parts->divisions[i].fold == unit->fold) return i;
+    return -1;
+}
+
+static cm_status divide(cm_eval_division *division, const cm_eval_plan *plan, const cm_eval_unit *unit,
+                        cm_error *error) {
+    int64_t n_pairs = plan->dataset->n_pairs;
+    *division = (cm_eval_division){.repeat = unit->repeat, .fold = unit->fold, .unit = unit};
+    division->train = cm_new((size_t)n_pairs, sizeof *division->train);
+    if (!division->train) return cm_fail_memory(error, (size_t)n_pairs * 8);
+    for (int64_t i = 0; i < n_pairs; i++)
+        if (unit->train[i]) division->train[division->n_train++] = i;
+    uint64_t seed = (uint64_t)plan->request->options.seed + (uint64_t)unit->repeat;
+    CM_TRY(cm_inner_make(&division->inner, plan->dataset, division->train, division->n_train, unit->test,
+                         unit->n_test, seed, error));
+    if (division->inner.n_parts == 0)
+        return cm_fail(error, CM_DATA, NULL, cm_format("fold %d", unit->fold + 1).text,
+                       "10 or more training pairs for inner folds", "%lld", (long long)division->n_train);
+    size_t cells = (size_t)n_pairs * (size_t)division->inner.n_parts;
+    division->mask = cm_new(cells, sizeof *division->mask);
+    if (!division->mask) return cm_fail_memory(error, cells);
+    for (int p = 0; p < division->inner.n_parts; p++)
+        for (int64_t i = 0; i < division->n_train; i++)
+            division->mask[p * n_pairs + division->train[i]] =
+                division->inner.fits[p * division->n_train + i];
+    return CM_OK;
+}
+
+/* ---- parts ---- */
+
+/* The finished or future unit of a member: among the parts, or for the whole training part among the plan's.
+ */
+static const cm_eval_unit *find_part(const cm_eval_plan *plan, const cm_eval_parts *parts, const char *member,
+                                     int division, int number) {
+    for (int64_t i = 0; i < parts->n_parts; i++) {
+        const cm_eval_part *part = &parts->parts[i];
+        if (part->division == division && part->number == number && strcmp(part->unit.model, member) == 0)
+            return &part->unit;
+    }
+    const cm_eval_division *d = &parts->divisions[division];
+    for (int64_t u = 0; number < 0 && u < plan->n_units; u++) {
+        const cm_eval_unit *unit = &plan->units[u];
+        if (unit->repeat == d->repeat && unit->fold == d->fold && strcmp(unit->model, member) == 0)
+            return unit;
+    }
+    return NULL;
+}
+
+static cm_status add_part(const cm_eval_plan *plan, cm_eval_parts *parts, const char *member, int division,
+                          int number, cm_error *error) {
+    const cm_eval_division *d = &parts->divisions[division];
+    bool whole = number < 0;
+    cm_eval_part *part = &parts->parts[parts->n_parts++];
+    *part =
+        (cm_eval_part){.unit = {.repeat = d->repeat,
+                                .fold = d->fold,
+                                .train = whole ? d->unit->train : d->mask + number * plan->dataset->n_pairs,
+                                .threshold = 0.5},
+                       .division = division,
+                       .number = number};
+    memcpy(part->unit.member, member, strlen(member) + 1); /* shorter than CM_MEMBER_NAME */
+    part->unit.model = part->unit.member;
+    CM_TRY(cm_eval_unit_room(&part->unit, whole ? d->unit->n_test : d->n_train, error));
+    part->unit.n_test = whole ? d->unit->n_test : cm_inner_list(&d->inner, number, true, part->unit.test);
+    for (int64_t i = 0; i < part->unit.n_test; i++)
+        part->unit.test[i] = whole ? d->unit->test[i] : d->train[part->unit.test[i]];
+    return CM_OK;
+}
+
+static cm_status add_members(const cm_eval_plan *plan, cm_eval_parts *parts, const cm_eval_unit *unit,
+                             cm_error *error) {
+    char member[CM_MEMBERS_MAX][CM_MEMBER_NAME];
+    int members = cm_stage_members(unit->model, member), division = find_division(parts, unit);
+    if (members > 0 && division < 0) {
+        division = parts->n_divisions++;
+        CM_TRY(divide(&parts->divisions[division], plan, unit, error));
+    }
+    for (int m = 0; m < members; m++)
+        for (int p = -1; p < parts->divisions[division].inner.n_parts; p++)
+            if (!find_part(plan, parts, member[m], division, p))
+                CM_TRY(add_part(plan, parts, member[m], division, p, error));
+    return CM_OK;
+}
+
+cm_status cm_eval_parts_make(cm_eval_parts *parts, const cm_eval_plan *plan, cm_error *error) {
+    size_t units = (size_t)plan->n_units;
+    *parts =
+        (cm_eval_parts){.divisions = cm_new(units, sizeof *parts->divisions),
+                        .parts = cm_new(units * CM_MEMBERS_MAX * (1 + CM_INNER_MOST), sizeof *parts->parts)};
+    if (!parts->divisions || !parts->parts) return cm_fail_memory(error, units * CM_MEMBERS_MAX * 800);
+    for (int64_t u = 0; u < plan->n_units; u++) CM_TRY(add_members(plan, parts, &plan->units[u], error));
+    return CM_OK;
+}
+
+/* ---- handing over ---- */
+
+/* Logits are on one scale in all parts, since each part was calibrated by itself. */
+static double handed(const cm_eval_plan *plan, double value) {
+    if (plan->dataset->task->affinity) return value;
+    double p = fmin(fmax(value, 1e-6), 1 - 1e-6);
+    return log(p / (1 - p));
+}
+
+static void hand_over(const cm_eval_plan *plan, const cm_eval_parts *parts, int division, const char *member,
+                      int64_t *position, double *held, double *test) {
+    const cm_eval_division *d = &parts->divisions[division];
+    const cm_eval_unit *whole = find_part(plan, parts, member, division, -1);
+    for (int64_t i = 0; i < whole->n_test; i++) test[i] = handed(plan, whole->value[i]);
+    for (int p = 0; p < d->inner.n_parts; p++) {
+        const cm_eval_unit *part = find_part(plan, parts, member, division, p);
+        cm_inner_list(&d->inner, p, true, position);
+        for (int64_t i = 0; i < part->n_test; i++) held[position[i]] = handed(plan, part->value[i]);
+    }
+}
+
+cm_status cm_eval_stage_run(const cm_eval_plan *plan, const cm_eval_parts *parts, cm_eval_unit *unit,
+                            const cm_runtime *runtime, cm_error *error) {
+    char member[CM_MEMBERS_MAX][CM_MEMBER_NAME];
+    int members = cm_stage_members(unit->model, member), division = find_division(parts, unit);
+    const cm_eval_division *d = &parts->divisions[division];
+    size_t n = (size_t)d->n_train, m = (size_t)unit->n_test;
+    double *held = cm_new(n * (size_t)members, sizeof *held),
+           *test = cm_new(m * (size_t)members, sizeof *test);
+    int64_t *position = cm_new(n, sizeof *position);
+    cm_status status =
+        held && test && position ? CM_OK : cm_fail_memory(error, (n + m) * (size_t)members * 8);
+    if (status == CM_OK) {
+        for (int i = 0; i < members; i++)
+            hand_over(plan, parts, division, member[i], position, held + (size_t)i * n, test + (size_t)i * m);
+        struct cm_stage_input input = {&d->inner, members, held, test};
+        status = cm_eval_unit_run(plan, unit, &input, runtime, error);
+    }
+    cm_free(held);
+    cm_free(test);
+    cm_free(position);
+    return status;
+}

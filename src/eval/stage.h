@@ -1,0 +1,27 @@
+/* Second stages: predictors over the held-out scores of other predictors, their members. */
+#ifndef CM_EVAL_STAGE_H
+#define CM_EVAL_STAGE_H
+
+#include "eval/inner.h"
+#include "eval/predictor.h"
+
+enum { CM_MEMBERS_MAX = 8, CM_MEMBER_NAME = 32 };
+
+/* "stack:A/B/C": A, B, C. "NAME+memory": NAME. "stack:A/B+memory": A, B. The members of a name, or 0 for a
+ * plain predictor. */
+int cm_stage_members(const char *name, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]);
+
+/* What a stage gets of each member: logits of its calibrated probabilities, or affinities. */
+struct cm_stage_input {
+    const cm_inner *inner;
+    int n_members;
+    const double
+        *held; /* [n_members, n_train] of each training pair, from the inner part that holds it out */
+    const double *test; /* [n_members, n_test] from the whole training part */
+};
+
+/* The members' non-negative combination: held[n_train], made without the part that holds a pair out, and
+ * test[n_test]. */
+cm_status cm_stack_combine(const cm_predictor_call *call, double *held, double *test, cm_error *error);
+
+#endif

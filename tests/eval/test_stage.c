@@ -1,0 +1,244 @@
+/* Baselines, memory and stacks: what each must find and must not, same bits for threads, resuming and new
+ * ids. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "data/dataset.h"
+#include "eval/inner.h"
+#include "eval/predictor.h"
+#include "synthetic.h"
+#include <dirent.h>
+
+enum { MOST_LINES = 256, MOST_MODELS = 8 };
+
+/* AUROC, or Pearson's coefficient, of every model in the order of the request; all pooled values. */
+typedef struct results {
+    double rank[MOST_MODELS], pooled[MOST_LINES], low[MOST_LINES];
+    int n_models, n;
+} results;
+
+static int keep(void *context, const cm_eval_line *line) {
+    results *r = context;
+    if (strcmp(line->metric, "AUROC") == 0 || strcmp(line->metric, "Pearson") == 0)
+        r->rank[r->n_models++] = line->pooled;
+    r->pooled[r->n] = line->pooled;
+    r->low[r->n++] = line->low;
+    return 0;
+}
+
+static results evaluate(cm_dataset *d, int folds, int threads, const char *folder, int n,
+                        const char *const *models) {
+    cm_eval_request request = {.options = synthetic_options(),
+                               .models = models,
+                               .n_models = n,
+                               .folds = folds,
+                               .checkpoint_folder = folder};
+    request.options.epochs = 6;
+    cm_runtime runtime = {.threads = threads};
+    cm_error error = {0};
+    results r = {.n = 0};
+    if (cm_eval(&request, d, keep, &r, &runtime, &error) != CM_OK)
+        fail_msg("%s: expected %s, found %s", error.place, error.expected, error.found);
+    assert_int_equal(r.n_models, n);
+    return r;
+}
+#define EVALUATE(d, folds, ...)                                                         \
+    evaluate(d, folds, 2, NULL, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), \
+             (const char *const[]){__VA_ARGS__})
+
+/* The label of a pair follows from its molecule of side alone, by a rule (1: of its sequence, 0: by chance).
+ */
+static void relabel(cm_dataset *d, int side, bool by_sequence) {
+    for (int64_t i = 0; i < d->n_pairs; i++) {
+        int32_t molecule = d->pairs[i].entity[side];
+        const char *text = d->entities[side][molecule].text;
+        int rich = 0;
+        for (const char *at = text; *at; at++) rich += strchr("GC", *at) ? 1 : -1;
+        d->pairs[i].label = by_sequence ? rich > 0 : cm_rng_uniform(77, (uint64_t)molecule) < 0.5;
+    }
+}
+
+static void baselines_find_what_they_can(void **state) {
+    (void)state;
+    synthetic s = synthetic_make(240, 51, 0);
+    cm_dataset *d = synthetic_open(&s, 0, NULL);
+    /* both sides decide together: no sum of compositions says it, neighbours do */
+    results r = EVALUATE(d, 4, "composition", "neighbour");
+    assert_true(r.rank[0] < 0.65 && r.rank[1] > 0.9);
+    relabel(d, 0, true); /* the richness of A in G and C */
+    r = EVALUATE(d, 4, "composition", "neighbour");
+    assert_true(r.rank[0] > 0.97 && r.rank[1] > 0.8);
+    for (int64_t i = 0; i < d->n_pairs; i++) d->pairs[i].label = cm_rng_uniform(78, (uint64_t)i) < 0.5;
+    r = EVALUATE(d, 4, "composition", "neighbour", "id-only", "composition+memory",
+                 "stack:composition/neighbour");
+    for (int m = 0; m < 5; m++)
+        if (r.rank[m] > 0.6) fail_msg("model %d finds %g in labels of chance", m, r.rank[m]);
+    cm_dataset_destroy(d);
+    synthetic_remove(&s);
+    s = synthetic_make(240, 52, 1);
+    d = synthetic_open(&s, 1, NULL);
+    r = EVALUATE(d, 4, "composition", "neighbour", "neighbour+memory", "stack:composition/neighbour");
+    assert_true(r.rank[0] < 0.3 && r.rank[1] > 0.9 && r.rank[2] > r.rank[1] - 0.02 &&
+                r.rank[3] > r.rank[1] - 0.01);
+    cm_dataset_destroy(d);
+    synthetic_remove(&s);
+}
+
+static void memory_helps_where_labels_follow_molecules(void **state) {
+    (void)state;
+    synthetic s = synthetic_make(480, 53, 0);
+    cm_dataset *d = synthetic_open(&s, 0, NULL);
+    relabel(d, 1, false);
+    results r = EVALUATE(d, 4, "composition", "composition+memory", "id-only");
+    if (!(r.rank[1] > 0.9 && r.rank[1] > r.rank[0] + 0.1 && r.rank[2] > 0.9))
+        fail_msg("composition %g, with memory %g, id-only %g", r.rank[0], r.rank[1], r.rank[2]);
+    cm_dataset_destroy(d);
+    synthetic_remove(&s);
+}
+
+/* Tested molecules of the given sides are new. */
+static void make_cold(cm_dataset *d, bool a, bool b) {
+    for (int64_t i = 0; i < d->n_pairs; i++) {
+        cm_pair *p = &d->pairs[i];
+        p->fold = b && !a ? p->entity[1] % 3 : p->entity[0] % 3;
+    }
+}
+
+static void memory_hurts_nothing_on_new_molecules(void **state) {
+    (void)state;
+    synthetic s = synthetic_make(240, 54, 0);
+    cm_dataset *d = synthetic_open(&s, 0, "fold");
+    for (int side = 0; side < 2; side++) {
+        make_cold(d, side == 0, side == 1);
+        results r = EVALUATE(d, 0, "neighbour", "neighbour+memory", "mlp", "mlp+memory");
+        if (!(r.rank[1] > r.rank[0] - 0.03 && r.rank[3] > r.rank[2] - 0.03))
+            fail_msg("side %d: %g %g %g %g", side, r.rank[0], r.rank[1], r.rank[2], r.rank[3]);
+    }
+    cm_dataset_destroy(d);
+    synthetic_remove(&s);
+}
+
+static void a_stack_is_as_good_as_its_best_member(void **state) {
+    (void)state;
+    synthetic s = synthetic_make(240, 55, 0);
+    cm_dataset *d = synthetic_open(&s, 0, NULL);
+    results r = EVALUATE(d, 4, "composition", "id-only", "neighbour", "stack:composition/id-only/neighbour");
+    for (int m = 0; m < 3; m++) assert_true(r.rank[3] > r.rank[m] - 0.01);
+    cm_dataset_destroy(d);
+    synthetic_remove(&s);
+}
+
+static int files_in(const char *folder) {
+    DIR *dir = opendir(folder);
+    int n = 0;
+    while (dir && readdir(dir)) n++;
+    if (dir) closedir(dir);
+    return n - 2;
+}
+
+static void same_bits_for_threads_resuming_and_ids(void **state) {
+    (void)state;
+    static const char *const models[] = {"mlp", "mlp+memory", "stack:mlp/neighbour",
+                                         "stack:mlp/id-only+memory"};
+    synthetic s = synthetic_make(120, 56, 0);
+    char folder[96], command[512];
+    snprintf(folder, sizeof folder, "%s/units", s.folder);
+    cm_dataset *d = synthetic_open(&s, 0, NULL);
+    results first = evaluate(d, 3, 1, NULL, 4, models);
+    for (int round = 0; round < 3; round++) {
+        results r = evaluate(d, 3, 2 + round, folder, 4, models);
+        assert_memory_equal(first.pooled, r.pooled, sizeof r.pooled);
+        assert_memory_equal(first.low, r.low, sizeof r.low);
+        /* members once per fold on 5 inner parts and the whole: mlp and neighbour are kept */
+        assert_int_equal(files_in(folder), 2 * 3 * 6);
+        if (round > 0) continue; /* lose some, as if interrupted */
+        snprintf(command, sizeof command, "cd '%s' && ls | awk 'NR %% 3 == 0' | xargs rm", folder);
+        assert_int_equal(system(command), 0);
+    }
+    cm_dataset_destroy(d);
+    snprintf(command, sizeof command,
+             "cd '%s' && sed -i 's/^>/>new/' rna.fasta protein.fasta && "
+             "sed -i -e '2,$s/^/new/' -e '2,$s/\\t/\\tnew/' pairs.tsv",
+             s.folder);
+    assert_int_equal(system(command), 0);
+    d = synthetic_open(&s, 0, NULL);
+    assert_string_equal(d->pairs[0].id[1], "newp1");
+    results renamed = evaluate(d, 3, 2, NULL, 4, models);
+    assert_memory_equal(first.pooled, renamed.pooled, sizeof renamed.pooled);
+    cm_dataset_destroy(d);
+    synthetic_remove(&s);
+}
+
+/* Every pair is held out once, by a part that fits none of its new molecules. */
+static void inner_parts_ask_what_the_test_asks(void **state) {
+    (void)state;
+    synthetic s = synthetic_make(240, 57, 0);
+    cm_dataset *d = synthetic_open(&s, 0, NULL);
+    for (int cold = 0; cold < 4; cold++) {
+        int64_t train[240], test[240], list[240], n = 0, m = 0;
+        for (int64_t i = 0; i < d->n_pairs; i++) {
+            bool new_a = d->pairs[i].entity[0] % 4 == 0, new_b = d->pairs[i].entity[1] % 4 == 0;
+            if (cold == 0 ? i % 4 == 0 : (!(cold & 1) || new_a) && (!(cold & 2) || new_b))
+                test[m++] = i;
+            else if (cold == 0 || (!(cold & 1 && new_a) && !(cold & 2 && new_b)))
+                train[n++] = i;
+        }
+        cm_inner inner;
+        assert_int_equal(cm_inner_make(&inner, d, train, n, test, m, 1, NULL), CM_OK);
+        assert_int_equal(inner.n_parts, cold == 3 ? 9 : 5);
+        int64_t held = 0;
+        for (int p = 0; p < inner.n_parts; p++) held += cm_inner_list(&inner, p, true, list);
+        assert_int_equal(held, n);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t k = 0; k < n; k++) {
+                if (!inner.fits[inner.part[i] * n + k]) continue;
+                assert_true(k != i);
+                for (int side = 0; side < 2; side++)
+                    if (cold >> side & 1)
+                        assert_true(d->pairs[train[i]].entity[side] != d->pairs[train[k]].entity[side]);
+            }
+        cm_inner_clear(&inner);
+    }
+    cm_dataset_destroy(d);
+    synthetic_remove(&s);
+}
+
+static void names_of_stages(void **state) {
+    (void)state;
+    static const char *const good[] = {"mlp+memory", "stack:mlp/neighbour", "stack:mlp",
+                                       "stack:mlp/id-only+memory"};
+    static const char *const bad[] = {"+memory",
+                                      "stack:",
+                                      "stack:mlp/",
+                                      "stack:mlp/mlp",
+                                      "mlp+memory+memory",
+                                      "stack:mlp/other",
+                                      "memory",
+                                      "NAME+memory",
+                                      "stack:mlp+memory/neighbour",
+                                      "stack:a/b/c/d/e/f/g/h/i"};
+    const cm_predictor *predictor;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_int_equal(cm_predictor_find(&predictor, good[i], NULL), CM_OK);
+        assert_true(predictor->stage);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(cm_predictor_find(&predictor, bad[i], NULL), CM_USAGE);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(baselines_find_what_they_can),
+        cmocka_unit_test(memory_helps_where_labels_follow_molecules),
+        cmocka_unit_test(memory_hurts_nothing_on_new_molecules),
+        cmocka_unit_test(a_stack_is_as_good_as_its_best_member),
+        cmocka_unit_test(same_bits_for_threads_resuming_and_ids),
+        cmocka_unit_test(inner_parts_ask_what_the_test_asks),
+        cmocka_unit_test(names_of_stages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

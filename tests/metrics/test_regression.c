@@ -1,0 +1,75 @@
+/* Penalised linear models: find a planted rule, agree with the normal equations, survive one class. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "fail_alloc.h"
+#include "metrics/regression.h"
+#include <math.h>
+
+enum { N = 400, WIDTH = 3 };
+static double x[N * WIDTH], label[N];
+static int64_t index_of[N];
+
+static void fill(bool affinity) {
+    for (int64_t i = 0; i < N; i++) {
+        index_of[i] = N - 1 - i;
+        for (int c = 0; c < 2; c++)
+            x[i * WIDTH + c] = cm_rng_normal(5, (uint64_t)(i * WIDTH + c)) * (c ? 10 : 1);
+        x[i * WIDTH + 2] = 7; /* constant */
+        double z = 1 + 2 * x[i * WIDTH] - 0.3 * x[i * WIDTH + 1];
+        label[i] = affinity ? z : cm_rng_uniform(6, (uint64_t)i) < 1 / (1 + exp(-z));
+    }
+}
+
+static void ridge_finds_the_line(void **state) {
+    (void)state;
+    fill(true);
+    cm_regression m;
+    assert_int_equal(cm_regression_fit(&m, true, x, WIDTH, label, index_of, N, 1e-9, NULL), CM_OK);
+    assert_float_equal(m.weight[0] / m.unit[0], 2, 1e-4);
+    assert_float_equal(m.weight[1] / m.unit[1], -0.3, 1e-4);
+    const double row[WIDTH] = {0.5, -3, 100}; /* the constant column says nothing */
+    assert_float_equal(cm_regression_score(&m, row), 1 + 1 + 0.9, 1e-4);
+    assert_int_equal(cm_regression_fit(&m, true, x, WIDTH, label, index_of, N, 1, NULL), CM_OK);
+    assert_float_equal(m.weight[0] / m.unit[0], 1, 0.15); /* a penalty of 1 halves standardised weights */
+}
+
+static void logistic_finds_the_odds(void **state) {
+    (void)state;
+    fill(false);
+    cm_regression m;
+    assert_int_equal(cm_regression_fit(&m, false, x, WIDTH, label, index_of, N, 1e-6, NULL), CM_OK);
+    assert_float_equal(m.weight[0] / m.unit[0], 2, 0.6);
+    assert_float_equal(m.weight[1] / m.unit[1], -0.3, 0.1);
+    double gradient = 0; /* at the optimum the mean residual is 0 */
+    for (int64_t i = 0; i < N; i++)
+        gradient += 1 / (1 + exp(-cm_regression_score(&m, x + i * WIDTH))) - label[i];
+    assert_float_equal(gradient / N, 0, 1e-5);
+}
+
+static void one_class_stays_finite(void **state) {
+    (void)state;
+    fill(false);
+    for (int64_t i = 0; i < N; i++) label[i] = 1;
+    cm_regression m;
+    assert_int_equal(cm_regression_fit(&m, false, x, WIDTH, label, index_of, N, 1e-2, NULL), CM_OK);
+    assert_true(isfinite(m.offset) && cm_regression_score(&m, x) > 3);
+    fail_alloc_from(0);
+    cm_status status = cm_regression_fit(&m, false, x, WIDTH, label, index_of, N, 1e-2, NULL);
+    assert_true(fail_alloc_stop());
+    assert_int_equal(status, CM_MEMORY);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ridge_finds_the_line),
+        cmocka_unit_test(logistic_finds_the_odds),
+        cmocka_unit_test(one_class_stays_finite),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
