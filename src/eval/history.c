@@ -114,16 +114,18 @@ static void exact_columns(const cm_history *h, int side, int32_t molecule, bool 
     x[1] = log1p(count);
     x[2] = excess;
     x[3] = excess / sqrt(count + 1);
-    x[4] = count == 0;
+    x[4] = tanh(excess);
+    x[5] = count == 0;
 }
 
-static void alike_columns(const cm_history *h, int side, int32_t molecule, double *x) {
+static void alike_columns(const cm_history *h, int side, int32_t molecule, double own, double *x) {
     const side_sums *s = &h->side[side];
     for (int p = 0; p < POWERS; p++) {
         double mass = s->mass[p][molecule], sum = s->weighted[p][molecule];
         x[3 * p] = shrunken(sum, mass, h->mean, PRIOR);
         x[3 * p + 1] = log1p(mass);
         x[3 * p + 2] = (sum - mass * h->mean) / sqrt(mass + 1);
+        x[3 * POWERS] = tanh(own + sum - mass * h->mean);
     }
 }
 
@@ -174,7 +176,7 @@ void cm_history_rows(const cm_history *history, int64_t pair, double *out) {
         for (int side = 0; side < 2; side++) {
             double *own = x + side * (CM_HISTORY_EXACT + CM_HISTORY_ALIKE);
             exact_columns(history, side, p->entity[side], hide >> side & 1, own);
-            alike_columns(history, side, p->entity[side], own + CM_HISTORY_EXACT);
+            alike_columns(history, side, p->entity[side], own[2], own + CM_HISTORY_EXACT);
         }
         double *both = x + 2 * (CM_HISTORY_EXACT + CM_HISTORY_ALIKE);
         pair_columns(history, &sums, hide, both);

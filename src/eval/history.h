@@ -7,11 +7,11 @@
 
 /* Columns of the history of a pair (a, b), over known pairs (x, y) with labels:
  *   each side, exact:  shrunken mean label less the overall mean, log count, excess of the sum of labels over
- * the overall mean, excess / sqrt(count), whether there is none; over the known pairs of this molecule each
- * side, alike:  mean, log mass and excess of the other molecules, weighted by similarity^2 and ^8 both: mean
- * and log mass over known pairs weighted by S(a, x)^p S(b, y)^q for four (p, q); product of the two exact
- * means */
-enum { CM_HISTORY_EXACT = 5, CM_HISTORY_ALIKE = 6, CM_HISTORY_BOTH = 9 };
+ * the overall mean, excess / sqrt(count), tanh(excess), whether there is none; over the known pairs of this
+ * molecule each side, alike:  mean, log mass and excess of the other molecules, weighted by similarity^2 and
+ * ^8 both: mean and log mass over known pairs weighted by S(a, x)^p S(b, y)^q for four (p, q); product of the
+ * two exact means */
+enum { CM_HISTORY_EXACT = 6, CM_HISTORY_ALIKE = 7, CM_HISTORY_BOTH = 9 };
 enum { CM_HISTORY_WIDTH = 2 * (CM_HISTORY_EXACT + CM_HISTORY_ALIKE) + CM_HISTORY_BOTH };
 
 /* As if the known pairs of the exact molecule of A, of B, or of both were not known. */
