@@ -46,3 +46,4 @@ evaluate davis --task protein-molecule --a "$data/dti_davis/protein.fasta" --b "
 awk -v settings="$settings" -f tools/results.awk "$work"/*.tsv > docs/results.md.tmp
 mv docs/results.md.tmp docs/results.md
 echo "docs/results.md written" >&2
+sh tools/results_pretrained.sh "$program" "$data"
