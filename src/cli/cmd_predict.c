@@ -1,6 +1,7 @@
 /* crossmamba predict: scores for pairs. */
 #include "cli/command.h"
 #include "cli/common.h"
+#include <math.h>
 #include <string.h>
 
 static const cm_arg_row rows[] = {
@@ -18,7 +19,8 @@ static const cm_arg_row rows[] = {
     {0},
 };
 
-static const char *const columns[] = {"id_a", "id_b", "score", "prediction", "unit", "warnings"};
+static const char *const columns[] = {"id_a",     "id_b", "score", "prediction", "unit",
+                                      "warnings", "low",  "high",  "uncertainty"};
 enum { N_COLUMNS = sizeof columns / sizeof *columns };
 
 typedef struct sink_state {
@@ -26,13 +28,26 @@ typedef struct sink_state {
     const char *unit;
 } sink_state;
 
+static const char *real(char text[32], double value) {
+    snprintf(text, 32, isnan(value) ? "nan" : "%.6g", value);
+    return text;
+}
+
 static int write_prediction(void *context, const cm_prediction *p) {
-    static const bool number[N_COLUMNS] = {false, false, true, true, false, false};
+    static const bool number[N_COLUMNS] = {false, false, true, true, false, false, true, true, true};
     sink_state *state = context;
-    char score[32], value[32];
+    char score[32], value[32], low[32], high[32], uncertainty[32];
     snprintf(score, sizeof score, "%.6g", p->score);
     snprintf(value, sizeof value, "%.6g", p->value);
-    const char *cells[N_COLUMNS] = {p->id_a, p->id_b, score, value, state->unit, p->warnings};
+    const char *cells[N_COLUMNS] = {p->id_a,
+                                    p->id_b,
+                                    score,
+                                    value,
+                                    state->unit,
+                                    p->warnings,
+                                    real(low, p->low),
+                                    real(high, p->high),
+                                    real(uncertainty, p->uncertainty)};
     cm_output_row(&state->output, cells, number);
     return ferror(state->output.stream);
 }
@@ -88,11 +103,14 @@ static cm_status run(const cm_args *args, const cm_options *unused, cm_error *er
 const cm_command cm_command_predict = {
     .name = "predict",
     .summary = "score pairs with a model",
-    .text = "Reads the molecules of both sides and a list of pairs (without --pairs: all against all) and "
-            "writes a table\n"
-            "with the columns id_a, id_b, score (the network's raw output), prediction (calibrated: "
-            "probability of\n"
-            "interaction, or affinity), unit, warnings. Higher affinities (pKd) mean tighter binding.",
+    .text =
+        "Reads the molecules of both sides and a list of pairs (without --pairs: all against all) and "
+        "writes a table\n"
+        "with the columns id_a, id_b, score (the network's raw output), prediction (calibrated: "
+        "probability of\n"
+        "interaction, or affinity), unit, warnings, low and high (90 % conformal interval of an affinity), "
+        "uncertainty\n"
+        "(disagreement of the networks of an ensemble). Higher affinities (pKd) mean tighter binding.",
     .example = "crossmamba predict --model rna-molecule --a-text GGCAGAUCUGAGCCUGGGAGCUCUCUGCC --b-text "
                "'NC1CC(N)C(O)CC1O'",
     .rows = rows,

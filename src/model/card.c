@@ -37,6 +37,10 @@ static json_t *input_json(const cm_model *model, int side) {
         json_object_set_new(input, "identity", json_string(model->identity[side]));
         json_object_set_new(input, "precision", json_string(cm_precision_name(model->precision[side])));
     }
+    if (input && model->domain[side].n > 0)
+        json_object_set_new(input, "domain",
+                            json_pack("{s:I, s:f}", "molecules", (json_int_t)model->domain[side].n,
+                                      "threshold", model->domain[side].threshold));
     return input;
 }
 
@@ -63,7 +67,7 @@ static json_t *conformal_json(const cm_conformal *c) {
 json_t *cm_card_make(const cm_model *model) {
     int64_t parameters = 0;
     for (int i = 0; i < cm_params_count(model->net->params); i++)
-        parameters += cm_params_get(model->net->params, i)->count;
+        parameters += cm_params_get(model->net->params, i)->count * (1 + model->n_members);
     json_t *card = json_pack(
         "{s:s, s:i, s:s, s:s, s:s, s:I, s:o, s:{s:o, s:o}, s:{s:f, s:f, s:f, s:f}, s:o, s:o, s:f}", "format",
         "crossmamba model", "format_version", CM_MODEL_FORMAT, "library_version", CM_LIBRARY_VERSION, "task",
@@ -152,6 +156,18 @@ static cm_status read_identity(const json_t *card, cm_model *model, int side, co
     return CM_OK;
 }
 
+/* Room for the sketches of the training molecules; files from before them have none. */
+static cm_status read_domain(const json_t *card, cm_model *model, int side, const char *file,
+                             cm_error *error) {
+    const json_t *inputs = json_object_get(card, "inputs");
+    const json_t *domain = json_object_get(json_object_get(inputs, side == 0 ? "a" : "b"), "domain");
+    int64_t n;
+    if (!domain) return CM_OK;
+    CM_TRY(whole_member(domain, "molecules", 1, CM_DOMAIN_MOST, &n, file, error));
+    CM_TRY(cm_domain_create(&model->domain[side], n, error));
+    return real_member(domain, "threshold", &model->domain[side].threshold, file, error);
+}
+
 cm_status cm_card_shape_read(const json_t *card, cm_card_shape *shape, const char *file, cm_error *error) {
     const char *text;
     int64_t version, longest;
@@ -222,6 +238,7 @@ cm_status cm_card_apply(const json_t *card, cm_model *model, const char *file, c
     for (int side = 0; side < 2; side++) {
         CM_TRY(read_input(card, side, &width, &model->longest[side], file, error));
         CM_TRY(read_identity(card, model, side, file, error));
+        CM_TRY(read_domain(card, model, side, file, error));
     }
     for (size_t i = 0; i < sizeof fact_keys / sizeof *fact_keys; i++) {
         json_t *fact = json_object_get(card, fact_keys[i]);

@@ -5,6 +5,7 @@
 #include "io/safetensors.h"
 #include "model/card.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,25 +41,51 @@ static cm_tensor extra_as_tensor(const cm_model *model, const extra_tensor *extr
                        .bytes = (size_t)width * sizeof(float)};
 }
 
-static cm_tensor param_as_tensor(const cm_model *model, int i) {
-    const cm_param *p = cm_params_get(model->net->params, i);
-    cm_tensor tensor = {.name = p->name,
+static cm_tensor param_as_tensor(const cm_params *params, int i, const char *name) {
+    const cm_param *p = cm_params_get(params, i);
+    cm_tensor tensor = {.name = name,
                         .dtype = CM_DTYPE_F32,
                         .n_dims = p->n_dims,
-                        .data = cm_params_value(model->net->params, i).data,
+                        .data = cm_params_value(params, i).data,
                         .bytes = (size_t)p->count * sizeof(float)};
     memcpy(tensor.dims, p->dims, (size_t)p->n_dims * sizeof *p->dims);
     return tensor;
 }
 
-/* All tensors of a model file, in a block to be freed with cm_free. */
+/* Sketches of the training molecules, as bytes, the lowest of a word first. */
+static cm_tensor domain_as_tensor(const cm_model *model, int side) {
+    const cm_domain *domain = &model->domain[side];
+    return (cm_tensor){.name = side == 0 ? "domain.a" : "domain.b",
+                       .dtype = CM_DTYPE_U8,
+                       .n_dims = 2,
+                       .dims = {domain->n, CM_DOMAIN_WORDS * 8},
+                       .data = domain->bits,
+                       .bytes = (size_t)domain->n * CM_DOMAIN_WORDS * 8};
+}
+
+enum { MEMBER_NAME = 128 };
+
+/* All tensors of a model file, in a block to be freed with cm_free; the names of the further members of an
+ * ensemble lie behind them in the block. */
 static cm_tensor *model_tensors(const cm_model *model, size_t *count) {
-    size_t n = (size_t)cm_params_count(model->net->params);
-    cm_tensor *tensors = cm_new(n + N_EXTRAS, sizeof *tensors);
+    size_t n = (size_t)cm_params_count(model->net->params), members = (size_t)model->n_members;
+    size_t most = n * (members + 1) + N_EXTRAS + 2, at = 0;
+    cm_tensor *tensors = cm_new(1, most * sizeof *tensors + members * n * MEMBER_NAME);
     if (!tensors) return NULL;
-    for (size_t i = 0; i < n; i++) tensors[i] = param_as_tensor(model, (int)i);
-    for (size_t i = 0; i < N_EXTRAS; i++) tensors[n + i] = extra_as_tensor(model, &extras[i]);
-    *count = n + N_EXTRAS;
+    char *name = (char *)(tensors + most);
+    for (size_t i = 0; i < n; i++)
+        tensors[at++] =
+            param_as_tensor(model->net->params, (int)i, cm_params_get(model->net->params, (int)i)->name);
+    for (size_t k = 0; k < members; k++)
+        for (size_t i = 0; i < n; i++, name += MEMBER_NAME) {
+            snprintf(name, MEMBER_NAME, "member.%zu.%s", k + 2,
+                     cm_params_get(model->net->params, (int)i)->name);
+            tensors[at++] = param_as_tensor(model->members[k]->params, (int)i, name);
+        }
+    for (size_t i = 0; i < N_EXTRAS; i++) tensors[at++] = extra_as_tensor(model, &extras[i]);
+    for (int side = 0; side < 2; side++)
+        if (model->domain[side].n > 0) tensors[at++] = domain_as_tensor(model, side);
+    *count = at;
     return tensors;
 }
 
@@ -123,7 +150,7 @@ static int load_tensor(const cm_safetensors *file, const cm_tensor *want, cm_buf
     if (have && same_shape(want, have)) {
         float *to = (float *)(uintptr_t)want->data;
         if (have->bytes) memcpy(to, have->data, have->bytes);
-        if (all_finite(to, have->bytes / sizeof *to)) return 0;
+        if (want->dtype == CM_DTYPE_U8 || all_finite(to, have->bytes / sizeof *to)) return 0;
         cm_buf_printf(text, "%s holds a value that is not finite; ", want->name);
         return 1;
     }
@@ -171,6 +198,7 @@ static cm_status read_model(cm_model **model, const cm_safetensors *file, const 
     cm_status status = cm_card_shape_read(card, &shape, path, error);
     if (status == CM_OK)
         status = cm_model_create(&m, shape.task, &shape.options, shape.width[0], shape.width[1], error);
+    if (status == CM_OK) status = cm_model_make_members(m, true, error);
     if (status == CM_OK) status = cm_card_apply(card, m, path, error);
     if (status == CM_OK) status = load_tensors(file, m, path, error);
     if (status == CM_OK) status = refresh_card(m, error);

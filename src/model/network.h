@@ -4,6 +4,7 @@
 
 #include "metrics/calibrate.h"
 #include "metrics/conformal.h"
+#include "model/domain.h"
 #include "model/features.h"
 #include <crossmamba/model.h>
 #include <jansson.h>
@@ -12,6 +13,9 @@ struct cm_model {
     const cm_task *task;
     cm_options options; /* encoders resolved */
     cm_net *net;
+    cm_net **members; /* the further networks of an ensemble, whose scores are averaged with net's */
+    int n_members;
+    cm_domain domain[2]; /* which molecules of each side the model has seen */
     cm_standard standard[2];
     double label_mean, label_sd;    /* affinity: score = mean + sd * network; binary: 0 and 1 */
     double label_least, label_most; /* affinity: values are clipped to this range of the training labels */
@@ -29,6 +33,9 @@ struct cm_model {
 cm_status cm_model_create(cm_model **model, const cm_task *task, const cm_options *options, int64_t width_a,
                           int64_t width_b, cm_error *error);
 
+/* Makes room for the further networks that options.ensemble asks for, NULL; or also the networks. */
+cm_status cm_model_make_members(cm_model *model, bool networks, cm_error *error);
+
 /* Takes over which checkpoints, in which precision, made features. */
 cm_status cm_model_note_encoders(cm_model *model, const cm_features *features, cm_error *error);
 
@@ -40,6 +47,12 @@ cm_status cm_model_save(cm_model *model, const char *path, cm_error *error);
 cm_status cm_model_scores(const cm_model *model, const cm_features *features, const cm_dataset *dataset,
                           const int64_t *index, int64_t n, int64_t batch, cm_team *team, double *score,
                           cm_error *error);
+
+/* The same, and into spread[n] the standard deviation of the members' calibrated values (NaN for one
+ * network). */
+cm_status cm_model_scores_spread(const cm_model *model, const cm_features *features,
+                                 const cm_dataset *dataset, const int64_t *index, int64_t n, int64_t batch,
+                                 cm_team *team, double *score, double *spread, cm_error *error);
 
 /* The calibrated value of a raw score: probability, or affinity inside the training range. */
 double cm_model_value(const cm_model *model, double score);

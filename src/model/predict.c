@@ -9,9 +9,46 @@ enum { SINK_PAIRS = 1024 }; /* pairs scored before the sink sees them */
 
 static const double unknown_share_warned = 0.05;
 
+/* Buffers of one prediction. */
+typedef struct prediction_run {
+    const cm_model *model;
+    const cm_dataset *dataset;
+    const cm_features *features;
+    double *nearest[2]; /* by entity: similarity to the nearest training molecule; NULL: not known */
+    double *score, *spread;
+    int64_t *index;
+} prediction_run;
+
+static void run_clear(prediction_run *run) {
+    cm_free(run->nearest[0]);
+    cm_free(run->nearest[1]);
+    cm_free(run->score);
+    cm_free(run->spread);
+    cm_free(run->index);
+}
+
+static cm_status run_make(prediction_run *run, cm_error *error) {
+    const cm_model *m = run->model;
+    run->score = cm_new(SINK_PAIRS, sizeof *run->score);
+    run->spread = cm_new(SINK_PAIRS, sizeof *run->spread);
+    run->index = cm_new(SINK_PAIRS, sizeof *run->index);
+    if (!run->score || !run->spread || !run->index)
+        return cm_fail_memory(error, SINK_PAIRS * sizeof *run->score);
+    for (int side = 0; side < 2; side++) {
+        if (m->domain[side].n == 0) continue;
+        size_t n = (size_t)run->features->n_entities[side];
+        run->nearest[side] = cm_new(n, sizeof *run->nearest[side]);
+        if (!run->nearest[side]) return cm_fail_memory(error, n * sizeof *run->nearest[side]);
+        CM_TRY(cm_domain_nearest(&m->domain[side], run->features, &m->standard[side], m->options.input_clip,
+                                 side, run->nearest[side], error));
+    }
+    return CM_OK;
+}
+
 /* Appends the warnings of one side. */
-static void side_warnings(const cm_model *model, const cm_dataset *dataset, const cm_pair *pair, int side,
-                          cm_buf *text) {
+static void side_warnings(const prediction_run *run, const cm_pair *pair, int side, cm_buf *text) {
+    const cm_model *model = run->model;
+    const cm_dataset *dataset = run->dataset;
     const cm_entity *entity = &dataset->entities[side][pair->entity[side]];
     char letter = side == 0 ? 'A' : 'B';
     if (model->longest[side] > 0 && entity->length > model->longest[side])
@@ -20,19 +57,31 @@ static void side_warnings(const cm_model *model, const cm_dataset *dataset, cons
     if (entity->unknown > unknown_share_warned)
         cm_buf_printf(text, "%s%c unknown residues %.0f %%", text->len ? ";" : "", letter,
                       100.0 * entity->unknown);
+    const double *nearest = run->nearest[side];
+    if (nearest && nearest[pair->entity[side]] < model->domain[side].threshold)
+        cm_buf_printf(text, "%s%c unlike the training molecules (%.2f < %.2f)", text->len ? ";" : "", letter,
+                      nearest[pair->entity[side]], model->domain[side].threshold);
 }
 
-static cm_status deliver(const cm_model *model, const cm_dataset *dataset, int64_t first, int64_t n,
-                         const double *score, cm_prediction_sink sink, void *context, cm_error *error) {
+static cm_status deliver(const prediction_run *run, int64_t first, int64_t n, cm_prediction_sink sink,
+                         void *context, cm_error *error) {
     cm_buf text = CM_BUF_EMPTY;
     cm_status status = CM_OK;
     for (int64_t i = 0; i < n && status == CM_OK; i++) {
-        const cm_pair *pair = &dataset->pairs[first + i];
+        const cm_pair *pair = &run->dataset->pairs[first + i];
         text.len = 0;
-        side_warnings(model, dataset, pair, 0, &text);
-        side_warnings(model, dataset, pair, 1, &text);
-        cm_prediction prediction = {pair->id[0], pair->id[1], score[i], cm_model_value(model, score[i]),
-                                    text.len ? text.data : ""};
+        side_warnings(run, pair, 0, &text);
+        side_warnings(run, pair, 1, &text);
+        double value = cm_model_value(run->model, run->score[i]);
+        double half_width = run->model->conformal.half_width; /* NaN for binary tasks */
+        cm_prediction prediction = {.id_a = pair->id[0],
+                                    .id_b = pair->id[1],
+                                    .score = run->score[i],
+                                    .value = value,
+                                    .warnings = text.len ? text.data : "",
+                                    .low = value - half_width,
+                                    .high = value + half_width,
+                                    .uncertainty = run->spread[i]};
         if (text.failed)
             status = cm_fail_memory(error, 0);
         else if (sink(context, &prediction) != 0)
@@ -43,15 +92,16 @@ static cm_status deliver(const cm_model *model, const cm_dataset *dataset, int64
     return status;
 }
 
-static cm_status predict_slices(const cm_model *model, const cm_dataset *dataset, const cm_features *features,
-                                int64_t batch, cm_team *team, double *score, int64_t *index,
+static cm_status predict_slices(const prediction_run *run, int64_t batch, cm_team *team,
                                 cm_prediction_sink sink, void *context, const cm_runtime *runtime,
                                 cm_error *error) {
+    const cm_dataset *dataset = run->dataset;
     for (int64_t first = 0; first < dataset->n_pairs; first += SINK_PAIRS) {
         int64_t n = dataset->n_pairs - first < SINK_PAIRS ? dataset->n_pairs - first : SINK_PAIRS;
-        for (int64_t i = 0; i < n; i++) index[i] = first + i;
-        CM_TRY(cm_model_scores(model, features, dataset, index, n, batch, team, score, error));
-        CM_TRY(deliver(model, dataset, first, n, score, sink, context, error));
+        for (int64_t i = 0; i < n; i++) run->index[i] = first + i;
+        CM_TRY(cm_model_scores_spread(run->model, run->features, dataset, run->index, n, batch, team,
+                                      run->score, run->spread, error));
+        CM_TRY(deliver(run, first, n, sink, context, error));
         cm_report(runtime, "predict", (double)(first + n), (double)dataset->n_pairs, "pairs", "");
         if (cm_stopped(runtime))
             return cm_fail(error, CM_INTERRUPTED, NULL, NULL, NULL, "stopped while predicting");
@@ -79,18 +129,14 @@ cm_status cm_predict(cm_model *model, const cm_dataset *dataset, long batch, cm_
     const cm_expected_encoder expected[2] = {{model->identity[0], model->precision[0]},
                                              {model->identity[1], model->precision[1]}};
     cm_features *features = NULL;
-    double *score = cm_new(SINK_PAIRS, sizeof *score);
-    int64_t *index = cm_new(SINK_PAIRS, sizeof *index);
-    cm_status status = score && index ? CM_OK : cm_fail_memory(error, SINK_PAIRS * sizeof *score);
-    if (status == CM_OK)
-        status = cm_features_create(&features, dataset, &model->options, expected, team, runtime, error);
+    cm_status status =
+        cm_features_create(&features, dataset, &model->options, expected, team, runtime, error);
     if (status == CM_OK) status = check_widths(model, features, error);
-    if (status == CM_OK)
-        status = predict_slices(model, dataset, features, batch, team, score, index, sink, context, runtime,
-                                error);
+    prediction_run run = {.model = model, .dataset = dataset, .features = features};
+    if (status == CM_OK) status = run_make(&run, error);
+    if (status == CM_OK) status = predict_slices(&run, batch, team, sink, context, runtime, error);
+    run_clear(&run);
     cm_features_destroy(features);
-    cm_free(score);
-    cm_free(index);
     cm_team_destroy(team);
     return status;
 }

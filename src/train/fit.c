@@ -17,12 +17,14 @@
 #include <time.h>
 
 /* What a counter of the generator is for. */
-enum { KEY_HOLD_OUT = 1, KEY_ORDER, KEY_NOISE };
+enum { KEY_HOLD_OUT = 1, KEY_ORDER, KEY_NOISE, KEY_MEMBER };
 
 /* Everything of one run; the clear function frees it at any stage. */
 typedef struct fit {
     const cm_fit_request *request;
     const cm_options *options;
+    const struct fit
+        *lead; /* the first network of the ensemble, whose division this one shares; NULL: itself */
     cm_team *team;
     const cm_runtime *runtime;
     cm_model *model;
@@ -114,6 +116,22 @@ static cm_status divide(fit *f, cm_error *error) {
         status = cm_fail(error, CM_DATA, NULL, NULL, "at least one training pair", "none of %lld pairs",
                          (long long)r->n);
     return status;
+}
+
+/* The members of an ensemble share training pairs and inner fold, so that the inner fold is new to all of
+ * them. */
+static cm_status copy_division(fit *f, cm_error *error) {
+    const fit *lead = f->lead;
+    size_t n = (size_t)f->request->n;
+    f->train = cm_new(n, sizeof *f->train);
+    f->valid = cm_new(n, sizeof *f->valid);
+    f->order = cm_new(n, sizeof *f->order);
+    if (!f->train || !f->valid || !f->order) return cm_fail_memory(error, n * sizeof *f->train);
+    memcpy(f->train, lead->train, n * sizeof *f->train);
+    memcpy(f->valid, lead->valid, n * sizeof *f->valid);
+    f->n_train = lead->n_train;
+    f->n_valid = lead->n_valid;
+    return CM_OK;
 }
 
 /* The range and scale of the training labels; both classes must be there for a binary task. */
@@ -224,7 +242,7 @@ static cm_status fit_setup(fit *f, cm_error *error) {
     const cm_fit_request *r = f->request;
     CM_TRY(choose_loss(f, error));
     CM_TRY(cm_calibration_parse(&f->calibration, f->options->calibration, error));
-    CM_TRY(divide(f, error));
+    CM_TRY(f->lead ? copy_division(f, error) : divide(f, error));
     CM_TRY(cm_model_create(&f->model, r->dataset->task, f->options, r->features->width[0],
                            r->features->width[1], error));
     CM_TRY(scale_labels(f, error));
@@ -457,11 +475,9 @@ static cm_status note_facts(const fit *f, const double *metrics, cm_error *error
     return CM_OK;
 }
 
-/* The best epoch's weights, what is chosen for them, and the facts of the card. */
+/* What is chosen for the network or the whole ensemble, and the facts of the card. */
 static cm_status finish(fit *f, cm_error *error) {
-    const cm_params *params = f->model->net->params;
     double metrics[CM_METRICS_MAX] = {0};
-    memcpy(cm_params_values(params), f->state.best, (size_t)cm_params_size(params) * sizeof(float));
     if (f->n_valid > 0) CM_TRY(choose_calibration(f, metrics, error));
     cm_log(f->runtime, CM_LOG_INFO,
            "%lld training and %lld inner validation pairs, best epoch %lld of %lld, validation loss %.4f",
@@ -470,7 +486,9 @@ static cm_status finish(fit *f, cm_error *error) {
     return note_facts(f, metrics, error);
 }
 
-static cm_status fit_run(fit *f, cm_error *error) {
+/* Trains one network and leaves it with the weights of its best epoch. A member of an ensemble ends with a
+ * checkpoint, so that a run stopped in a later member does not repeat it. */
+static cm_status train_network(fit *f, cm_error *error) {
     CM_TRY(fit_setup(f, error));
     if (f->request->resume && f->request->checkpoint_path) {
         bool found;
@@ -481,6 +499,53 @@ static cm_status fit_run(fit *f, cm_error *error) {
                (long long)f->state.step);
     }
     CM_TRY(run_steps(f, error));
+    if (f->options->ensemble > 1) CM_TRY(write_checkpoint(f, error));
+    const cm_params *params = f->model->net->params;
+    memcpy(cm_params_values(params), f->state.best, (size_t)cm_params_size(params) * sizeof(float));
+    return CM_OK;
+}
+
+/* Trains member k (from 1) of an ensemble and hands its network to the first one's model. */
+static cm_status add_member(fit *lead, int k, cm_error *error) {
+    cm_options options = *lead->options;
+    cm_fit_request request = *lead->request;
+    cm_buf path = CM_BUF_EMPTY;
+    options.seed = (long)(cm_rng_key((uint64_t)lead->options->seed, KEY_MEMBER, (uint64_t)k) & 0x7fffffff);
+    request.options = &options;
+    request.curve = NULL;
+    if (request.checkpoint_path) {
+        if (!cm_fit_member_path(&path, request.checkpoint_path, k)) return cm_fail_memory(error, 0);
+        request.checkpoint_path = path.data;
+    }
+    fit member = {
+        .request = &request, .options = &options, .lead = lead, .team = lead->team, .runtime = lead->runtime};
+    cm_status status = train_network(&member, error);
+    if (status == CM_OK) {
+        lead->model->members[k - 1] = member.model->net;
+        member.model->net = NULL;
+    }
+    fit_clear(&member);
+    cm_buf_clear(&path);
+    return status;
+}
+
+bool cm_fit_member_path(cm_buf *path, const char *checkpoint_path, int k) {
+    path->len = 0;
+    return cm_buf_printf(path, "%s.member%d", checkpoint_path, k + 1);
+}
+
+/* The other networks, at work together with the first one only when all are there. */
+static cm_status add_members(fit *f, cm_error *error) {
+    CM_TRY(cm_model_make_members(f->model, false, error));
+    int n = f->model->n_members;
+    cm_status status = CM_OK;
+    for (int k = 1; k <= n && status == CM_OK; k++) status = add_member(f, k, error);
+    return status;
+}
+
+static cm_status fit_run(fit *f, cm_error *error) {
+    CM_TRY(train_network(f, error));
+    if (f->options->ensemble > 1) CM_TRY(add_members(f, error));
     return finish(f, error);
 }
 

@@ -2,6 +2,7 @@
 #ifndef CM_TRAIN_FIT_H
 #define CM_TRAIN_FIT_H
 
+#include "base/buf.h"
 #include "model/network.h"
 #include <crossmamba/runtime.h>
 
@@ -34,9 +35,14 @@ typedef struct cm_fit_request {
     cm_fit_curve *curve; /* zeroed by the caller; gets the epochs of this call; NULL: not wanted */
 } cm_fit_request;
 
+/* Where member k >= 1 of an ensemble keeps its checkpoint, beside that of the first; false: out of memory. */
+bool cm_fit_member_path(cm_buf *path, const char *checkpoint_path, int k);
+
 /* Trains and gives a model with weights of the best epoch, calibration and threshold, all chosen on the inner
- * validation fold. A pure function of options, data and index: neither team nor resuming changes a bit. When
- * runtime asks to stop, a checkpoint is written (if there is a path) and CM_INTERRUPTED returned. */
+ * validation fold. With options->ensemble K networks of different seeds are trained on the same division; the
+ * calibration is chosen for their mean score. A pure function of options, data and index: neither team nor
+ * resuming changes a bit. When runtime asks to stop, a checkpoint is written (if there is a path) and
+ * CM_INTERRUPTED returned. */
 cm_status cm_fit(cm_model **model, const cm_fit_request *request, cm_team *team, const cm_runtime *runtime,
                  cm_error *error);
 

@@ -26,6 +26,24 @@ static cm_status add_facts(cm_model *model, const cm_train_request *request, con
     return set_text(model->facts, "licence", request->licence, error);
 }
 
+/* The checkpoints of a run that has its model file. */
+static void remove_checkpoints(const char *checkpoint, int members) {
+    cm_buf path = CM_BUF_EMPTY;
+    unlink(checkpoint);
+    for (int k = 1; k <= members; k++)
+        if (cm_fit_member_path(&path, checkpoint, k)) unlink(path.data);
+    cm_buf_clear(&path);
+}
+
+/* Which molecules the model has seen, so that a prediction can say how near a new one lies. */
+static cm_status note_domain(cm_model *model, const cm_features *features, const cm_dataset *dataset,
+                             const int64_t *index, cm_error *error) {
+    for (int side = 0; side < 2; side++)
+        CM_TRY(cm_domain_fit(&model->domain[side], features, &model->standard[side],
+                             model->options.input_clip, dataset, side, index, dataset->n_pairs, error));
+    return CM_OK;
+}
+
 /* Hours of training must not end at a folder that cannot be written. */
 static cm_status check_folder(const char *path, cm_error *error) {
     const char *slash = strrchr(path, '/');
@@ -67,10 +85,11 @@ static cm_status train_with(const cm_train_request *request, const cm_dataset *d
     cm_model *model = NULL;
     cm_status status = cm_fit(&model, &fit, team, runtime, error);
     if (status == CM_OK) status = cm_model_note_encoders(model, features, error);
+    if (status == CM_OK) status = note_domain(model, features, dataset, index, error);
     if (status == CM_OK) status = add_facts(model, request, dataset, error);
     if (status == CM_OK) status = cm_model_save(model, request->model_path, error);
     if (status == CM_OK) {
-        unlink(checkpoint);
+        remove_checkpoints(checkpoint, model->n_members);
         cm_log(runtime, CM_LOG_INFO, "wrote %s (crossmamba models info %s prints its card)",
                request->model_path, request->model_path);
     }

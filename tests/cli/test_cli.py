@@ -121,7 +121,7 @@ class Predict(Files):
         code, tsv, err = run(*base)
         self.assertEqual(code, 0, err)
         rows = list(csv.DictReader(io.StringIO(tsv), delimiter="\t"))
-        self.assertEqual(list(rows[0]), ["id_a", "id_b", "score", "prediction", "unit", "warnings"])
+        self.assertEqual(list(rows[0]), ["id_a", "id_b", "score", "prediction", "unit", "warnings", "low", "high", "uncertainty"])
         self.assertEqual([(r["id_a"], r["id_b"]) for r in rows], [p[:2] for p in self.pairs])
         self.assertTrue(all(0 <= float(r["prediction"]) <= 1 and r["unit"] == "probability" for r in rows))
         right = sum((float(r["prediction"]) > 0.5) == bool(p[2]) for r, p in zip(rows, self.pairs))

@@ -10,6 +10,7 @@
 #include "io/safetensors.h"
 #include "model/network.h"
 #include "synthetic.h"
+#include <dirent.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -44,15 +45,33 @@ static int tear_down(void **state) {
 
 typedef struct collected {
     double score[1024], value[1024];
-    char warnings[1024][96];
+    double uncertainty[1024], low[1024], high[1024];
+    char warnings[1024][192];
     int n, most;
 } collected;
+
+/* Stops after a number of polls. */
+static int stop_after(void *context) {
+    int *left = context;
+    return --*left < 0;
+}
+
+static int files_in(const char *folder) {
+    DIR *dir = opendir(folder);
+    int n = 0;
+    while (dir && readdir(dir)) n++;
+    if (dir) closedir(dir);
+    return n;
+}
 
 static int collect(void *context, const cm_prediction *p) {
     collected *c = context;
     if (c->n == c->most) return 1;
     c->score[c->n] = p->score;
     c->value[c->n] = p->value;
+    c->uncertainty[c->n] = p->uncertainty;
+    c->low[c->n] = p->low;
+    c->high[c->n] = p->high;
     snprintf(c->warnings[c->n++], sizeof *c->warnings, "%s", p->warnings);
     return 0;
 }
@@ -134,6 +153,80 @@ static void test_opens_old_files(void **state) {
     assert_int_equal(cm_predict(model, d, 0, collect, c, NULL, &error), CM_OK);
     assert_float_equal(c->score[0], 0.38554, 1e-5);
     assert_float_equal(c->value[0], 0.856682, 1e-5);
+    free(c);
+    cm_dataset_destroy(d);
+    cm_model_close(model);
+}
+
+/* Three networks in one file: their mean is the score, their disagreement the uncertainty; the same bits for
+ * any number of threads, after reading back, and whether or not the training was interrupted. */
+static void test_ensemble(void **state) {
+    (void)state;
+    synthetic s = synthetic_make(150, 22, 1);
+    cm_dataset *d = synthetic_open(&s, 1, NULL);
+    collected *c = calloc(2, sizeof *c);
+    cm_error error = {0};
+    for (int run = 0; run < 2; run++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/e%d.safetensors", s.folder, run);
+        cm_train_request request = {.options = synthetic_options(), .model_path = path};
+        request.options.ensemble = 3;
+        request.options.epochs = 6;
+        cm_runtime runtime = {.threads = run == 0 ? 1 : 3};
+        int left = 40; /* steps: in the second network */
+        cm_runtime stopping = {.threads = 2, .stop = stop_after, .context = &left};
+        if (run == 1) {
+            assert_int_equal(cm_train(&request, d, &stopping, &error), CM_INTERRUPTED);
+            request.resume = 1;
+        }
+        assert_int_equal(cm_train(&request, d, &runtime, &error), CM_OK);
+        cm_model *model = NULL;
+        assert_int_equal(cm_model_open(&model, path, &error), CM_OK);
+        assert_int_equal(model->n_members, 2);
+        c[run].most = 1024;
+        assert_int_equal(cm_predict(model, d, run * 7, collect, &c[run], &runtime, &error), CM_OK);
+        cm_model_close(model);
+    }
+    double disagreement = 0;
+    for (int i = 0; i < 150; i++) {
+        assert_true(c[0].score[i] == c[1].score[i] && c[0].uncertainty[i] == c[1].uncertainty[i]);
+        disagreement += c[0].uncertainty[i] / 150;
+        assert_true(c[0].low[i] < c[0].value[i] && c[0].value[i] < c[0].high[i]);
+        assert_float_equal(c[0].high[i] - c[0].low[i], c[0].high[0] - c[0].low[0], 1e-9);
+    }
+    assert_true(disagreement > 0 && disagreement < 2);
+    assert_int_equal(files_in(s.folder), 2 + 3 + 2); /* no checkpoint is left */
+    free(c);
+    cm_dataset_destroy(d);
+    synthetic_remove(&s);
+}
+
+/* A molecule of another kind is flagged, those of the training set are not. */
+static void test_domain(void **state) {
+    fixture *f = *state;
+    cm_error error = {0};
+    cm_model *model = NULL;
+    assert_int_equal(cm_model_open(&model, f->path, &error), CM_OK);
+    assert_true(model->domain[0].n == 41 && model->domain[1].n == 41);
+    assert_true(model->domain[0].threshold > -1 && model->domain[0].threshold < 1);
+    cm_dataset *d = synthetic_open(&f->set, 0, NULL);
+    collected *c = calloc(1, sizeof *c);
+    c->most = 1024;
+    assert_int_equal(cm_predict(model, d, 0, collect, c, NULL, &error), CM_OK);
+    for (int i = 0; i < c->n; i++) {
+        assert_null(strstr(c->warnings[i], "unlike"));
+        assert_true(isnan(c->low[i]) && isnan(c->uncertainty[i])); /* binary, one network */
+    }
+    cm_dataset_destroy(d);
+    d = NULL;
+    cm_dataset_options options = {.task = cm_model_task(model)};
+    assert_int_equal(cm_dataset_create(&d, &options, &error), CM_OK);
+    assert_int_equal(cm_dataset_add_pair(d, "a", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "b",
+                                         "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW", &error),
+                     CM_OK);
+    c->n = 0;
+    assert_int_equal(cm_predict(model, d, 0, collect, c, NULL, &error), CM_OK);
+    assert_non_null(strstr(c->warnings[0], "B unlike the training molecules"));
     free(c);
     cm_dataset_destroy(d);
     cm_model_close(model);
@@ -349,6 +442,8 @@ static void test_ids_do_not_matter(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_ensemble),
+        cmocka_unit_test(test_domain),
         cmocka_unit_test(test_keeps_calibration),
         cmocka_unit_test(test_opens_old_files),
         cmocka_unit_test(test_finds_by_name),
