@@ -26,4 +26,4 @@ recipe rna-molecule rna-molecule "trained on R-SIM (distributed under MIT by RSA
   --bad-records skip $settings
 recipe rna-rna rna-rna "trained on the human miRNA-lncRNA pairs of ncRNAInter (MIT); model Apache-2.0" \
   --a "$data/human_mlnc/rna.fasta" --pairs "$data/human_mlnc/pairs.tsv" \
-  $settings
+  --pair-encoder none $settings

@@ -34,6 +34,8 @@ typedef struct cm_table_row {
  * what an evaluation compares: every fusion network and the baselines. */
 CM_API int cm_encoder_row(int i, cm_table_row *row);
 CM_API int cm_fusion_row(int i, cm_table_row *row);
+/* The same for encoders of pairs. */
+CM_API int cm_pair_encoder_row(int i, cm_table_row *row);
 CM_API int cm_predictor_row(int i, cm_table_row *row);
 
 /* Arithmetic of a pretrained encoder. CM_AUTO: the fastest on this machine whose cosine similarity to f32

@@ -145,9 +145,10 @@ static cm_status run(const cm_args *args, const cm_options *unused, cm_error *er
     if (strcmp(what, "list") == 0) return print_list(error);
     if (strcmp(what, "tasks") == 0)
         print_tasks();
-    else if (strcmp(what, "encoders") == 0)
+    else if (strcmp(what, "encoders") == 0) {
         print_table("encoder", cm_encoder_row);
-    else if (strcmp(what, "fusions") == 0)
+        print_table("pair encoder", cm_pair_encoder_row);
+    } else if (strcmp(what, "fusions") == 0)
         print_table("fusion", cm_fusion_row);
     else if (strcmp(what, "predictors") == 0)
         print_table("predictor", cm_predictor_row);

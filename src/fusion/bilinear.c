@@ -1,11 +1,12 @@
 /* Control: a bilinear form of the pooled molecules.
  *
- *   score = sum((W p_a) * p_b) + v [p_a ; p_b] + c, p_s as in side.h */
+ *   score = sum((W p_a) * p_b) + v [p_a ; p_b] + c, p_s as in side.h; with a pair channel v [p_a ; p_b ;
+ * p_pair] */
 #include "base/alloc.h"
 #include "fusion/side.h"
 
 typedef struct bilinear {
-    cm_side sides[2];
+    cm_side sides[CM_SIDES];
     cm_linear form; /* form.weight [D, D] */
     cm_linear linear;
 } bilinear;
@@ -15,15 +16,15 @@ static cm_status build(cm_net *net, cm_error *error) {
     bilinear *b = cm_new(1, sizeof *b);
     if (!b) return cm_fail_memory(error, sizeof *b);
     net->state = b;
-    for (int side = 0; side < 2; side++) b->sides[side] = cm_side_add(net, side);
+    for (int side = 0; side < cm_net_sides(net); side++) b->sides[side] = cm_side_add(net, side);
     b->form = cm_linear_add(net->params, "form", d, d, false);
-    b->linear = cm_linear_add(net->params, "linear", 2 * d, 1, true);
+    b->linear = cm_linear_add(net->params, "linear", cm_net_sides(net) * d, 1, true);
     return CM_OK;
 }
 
 static void init(cm_net *net, uint64_t seed) {
     const bilinear *b = net->state;
-    for (int side = 0; side < 2; side++) cm_side_init(net->params, &b->sides[side], seed);
+    for (int side = 0; side < cm_net_sides(net); side++) cm_side_init(net->params, &b->sides[side], seed);
     cm_linear_init(net->params, &b->form, seed);
     cm_linear_init(net->params, &b->linear, seed);
 }
@@ -38,14 +39,11 @@ static cm_var *row_sums(cm_tape *tape, cm_var *x) {
 
 static cm_var *forward(const cm_net *net, cm_tape *tape, const cm_net_input *input) {
     const bilinear *b = net->state;
-    cm_var *sides[2];
-    for (int side = 0; side < 2; side++)
-        sides[side] = cm_side_apply(net, tape, &b->sides[side], cm_side_pooled(tape, input, side));
+    cm_var *sides[CM_SIDES], *joined = cm_sides_joined(net, tape, input, b->sides, sides);
     cm_var *turned = cm_linear_apply(tape, net->params, &b->form, sides[0], CM_ACT_NONE);
     cm_var *product = cm_tape_binary(tape, &cm_op_mul, turned, sides[1]);
     product = row_sums(tape, cm_tape_dropout(tape, product, (float)net->options.head_dropout));
-    cm_var *linear =
-        cm_linear_apply(tape, net->params, &b->linear, cm_tape_concat(tape, 2, sides), CM_ACT_NONE);
+    cm_var *linear = cm_linear_apply(tape, net->params, &b->linear, joined, CM_ACT_NONE);
     return cm_tape_binary(tape, &cm_op_add, product, linear);
 }
 

@@ -4,13 +4,15 @@
  *
  *   p_s = dropout(relu(W_s x_s + c_s)), x_s pooled
  *   g   = sigmoid(l), l = G [p_a ; p_b] + h (gated) or a learnt vector [1, D] (gated-static)
- *   score = head(p_a * g + p_b * (1 - g))                      1 - sigmoid(l) = sigmoid(-l) */
+ *   score = head(p_a * g + p_b * (1 - g))                      1 - sigmoid(l) = sigmoid(-l)
+ *
+ * With a pair channel its path stands beside the mixed one: head([.. ; p_pair]). */
 #include "base/alloc.h"
 #include "fusion/net.h"
 #include "nn/modules.h"
 
 typedef struct gated {
-    cm_linear paths[2];
+    cm_linear paths[CM_SIDES];
     cm_linear gate;  /* gated */
     int static_gate; /* gated-static: [D], else -1 */
     cm_head head;
@@ -24,17 +26,19 @@ static cm_status build(cm_net *net, cm_error *error) {
     g->static_gate = -1;
     g->paths[0] = cm_linear_add(net->params, "side_a.projection", net->width[0], d, true);
     g->paths[1] = cm_linear_add(net->params, "side_b.projection", net->width[1], d, true);
+    if (cm_net_sides(net) > CM_SIDE_PAIR)
+        g->paths[2] = cm_linear_add(net->params, "pair.projection", net->width[CM_SIDE_PAIR], d, true);
     if (net->fusion == &cm_fusion_gated)
         g->gate = cm_linear_add(net->params, "gate", 2 * d, d, true);
     else
         g->static_gate = cm_params_add(net->params, "gate", 1, &d, false);
-    g->head = cm_head_add(net->params, "head", d, net->options.head_dim);
+    g->head = cm_head_add(net->params, "head", (cm_net_sides(net) - 1) * d, net->options.head_dim);
     return CM_OK;
 }
 
 static void init(cm_net *net, uint64_t seed) {
     const gated *g = net->state;
-    for (int side = 0; side < 2; side++) cm_linear_init(net->params, &g->paths[side], seed);
+    for (int side = 0; side < cm_net_sides(net); side++) cm_linear_init(net->params, &g->paths[side], seed);
     if (g->static_gate < 0)
         cm_linear_init(net->params, &g->gate, seed);
     else
@@ -69,6 +73,10 @@ static cm_var *forward(const cm_net *net, cm_tape *tape, const cm_net_input *inp
     cm_var *shut = cm_tape_unary(tape, &cm_op_sigmoid, negative(tape, logit));
     cm_var *mixed = cm_tape_binary(tape, &cm_op_add, cm_tape_binary(tape, &cm_op_mul, p[0], open),
                                    cm_tape_binary(tape, &cm_op_mul, p[1], shut));
+    if (cm_net_sides(net) > CM_SIDE_PAIR) {
+        cm_var *both[] = {mixed, path(net, tape, input, CM_SIDE_PAIR)};
+        mixed = cm_tape_concat(tape, 2, both);
+    }
     return cm_head_apply(tape, net->params, &g->head, mixed, net->options.head_dropout);
 }
 

@@ -43,15 +43,19 @@ static cm_status build(cm_net *net, cm_error *error) {
 
 cm_status cm_net_create(cm_net **net, const cm_options *options, int64_t width_a, int64_t width_b,
                         cm_error *error) {
+    return cm_net_create_sides(net, options, (const int64_t[CM_SIDES]){width_a, width_b, 0}, error);
+}
+
+cm_status cm_net_create_sides(cm_net **net, const cm_options *options, const int64_t width[CM_SIDES],
+                              cm_error *error) {
     *net = NULL;
-    if (width_a < 1 || width_b < 1)
+    if (width[CM_SIDE_A] < 1 || width[CM_SIDE_B] < 1)
         return cm_fail(error, CM_USAGE, NULL, "fusion network", "at least one column a side", "%lld and %lld",
-                       (long long)width_a, (long long)width_b);
+                       (long long)width[CM_SIDE_A], (long long)width[CM_SIDE_B]);
     cm_net *made = cm_new(1, sizeof *made);
     if (!made) return cm_fail_memory(error, sizeof *made);
     made->options = *options;
-    made->width[0] = width_a;
-    made->width[1] = width_b;
+    memcpy(made->width, width, sizeof made->width);
     cm_status status = build(made, error);
     if (status == CM_OK)
         *net = made;
@@ -65,6 +69,10 @@ void cm_net_destroy(cm_net *net) {
     cm_params_destroy(net->params);
     cm_free(net->state);
     cm_free(net);
+}
+
+int cm_net_sides(const cm_net *net) {
+    return net->width[CM_SIDE_PAIR] > 0 ? CM_SIDES : CM_SIDE_PAIR;
 }
 
 void cm_net_init(cm_net *net, uint64_t seed) {

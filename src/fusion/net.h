@@ -5,11 +5,15 @@
 #include "nn/tape.h"
 #include <crossmamba/options.h>
 
-/* A ragged batch of pairs: standardised token matrices of both sides, one segment a pair. */
+/* What the token matrices of a batch are of. */
+enum { CM_SIDE_A, CM_SIDE_B, CM_SIDE_PAIR, CM_SIDES };
+
+/* A ragged batch of pairs: standardised token matrices of both sides and, when the network has a pair
+ * channel, of the pairs themselves; one segment a pair. */
 typedef struct cm_net_input {
     int64_t pairs;
-    cm_mat x[2];
-    cm_segments segments[2]; /* of x[side], touching */
+    cm_mat x[CM_SIDES];
+    cm_segments segments[CM_SIDES]; /* of x[side], touching */
 } cm_net_input;
 
 typedef struct cm_net cm_net;
@@ -27,7 +31,7 @@ typedef struct cm_fusion {
 
 struct cm_net {
     cm_options options;
-    int64_t width[2]; /* columns of x[side] */
+    int64_t width[CM_SIDES]; /* columns of x[side]; of CM_SIDE_PAIR 0: there is no pair channel */
     const cm_fusion *fusion;
     cm_params *params;
     void *state;
@@ -40,6 +44,13 @@ struct cm_net {
 /* Builds the network of options->fusion with all parameters 0 (then cm_net_init or load values). */
 cm_status cm_net_create(cm_net **net, const cm_options *options, int64_t width_a, int64_t width_b,
                         cm_error *error);
+/* The same with a pair channel of width[CM_SIDE_PAIR] columns; 0: the network of cm_net_create, bit for bit.
+ */
+cm_status cm_net_create_sides(cm_net **net, const cm_options *options, const int64_t width[CM_SIDES],
+                              cm_error *error);
+
+/* 3 with a pair channel, else 2: sides 0 .. are there. */
+int cm_net_sides(const cm_net *net);
 void cm_net_destroy(cm_net *net);
 void cm_net_init(cm_net *net, uint64_t seed);
 cm_var *cm_net_forward(const cm_net *net, cm_tape *tape, const cm_net_input *input);

@@ -2,7 +2,8 @@
 #include "fusion/side.h"
 
 cm_side cm_side_add(cm_net *net, int side) {
-    const char *name = side ? "side_b" : "side_a";
+    static const char *const names[CM_SIDES] = {"side_a", "side_b", "pair"};
+    const char *name = names[side];
     cm_side made;
     made.projection = cm_linear_add(net->params, cm_format("%s.projection", name).text, net->width[side],
                                     net->options.dim, true);
@@ -24,4 +25,12 @@ cm_var *cm_side_apply(const cm_net *net, cm_tape *tape, const cm_side *side, cm_
 
 cm_var *cm_side_pooled(cm_tape *tape, const cm_net_input *input, int side) {
     return cm_tape_segment_mean(tape, cm_tape_input(tape, input->x[side]), input->segments[side]);
+}
+
+cm_var *cm_sides_joined(const cm_net *net, cm_tape *tape, const cm_net_input *input, const cm_side *entrances,
+                        cm_var **sides) {
+    int n = cm_net_sides(net);
+    for (int side = 0; side < n; side++)
+        sides[side] = cm_side_apply(net, tape, &entrances[side], cm_side_pooled(tape, input, side));
+    return cm_tape_concat(tape, n, sides);
 }

@@ -5,7 +5,7 @@
 #include "fusion/net.h"
 #include "nn/modules.h"
 
-/* dropout(silu(LN(W x + b))) with x noisy in training: side_a.projection, side_a.norm (side 1: side_b). */
+/* dropout(silu(LN(W x + b))) with x noisy in training: side_a.projection, side_a.norm (side_b; pair). */
 typedef struct cm_side {
     cm_linear projection;
     cm_norm norm;
@@ -17,5 +17,9 @@ cm_var *cm_side_apply(const cm_net *net, cm_tape *tape, const cm_side *side, cm_
 
 /* The mean of each pair's tokens of that side, [pairs, width]. */
 cm_var *cm_side_pooled(cm_tape *tape, const cm_net_input *input, int side);
+
+/* All sides of net pooled and applied, side by side: [pairs, sides D]; sides[CM_SIDES] receives each. */
+cm_var *cm_sides_joined(const cm_net *net, cm_tape *tape, const cm_net_input *input, const cm_side *entrances,
+                        cm_var **sides);
 
 #endif

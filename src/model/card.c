@@ -64,6 +64,11 @@ static json_t *conformal_json(const cm_conformal *c) {
     return object;
 }
 
+static json_t *pair_json(const cm_model *model) {
+    return json_pack("{s:s, s:I}", "encoder", model->options.pair_encoder, "width",
+                     (json_int_t)model->standard[CM_SIDE_PAIR].width);
+}
+
 json_t *cm_card_make(const cm_model *model) {
     int64_t parameters = 0;
     for (int i = 0; i < cm_params_count(model->net->params); i++)
@@ -76,6 +81,8 @@ json_t *cm_card_make(const cm_model *model) {
         "label", "mean", model->label_mean, "sd", model->label_sd, "least", model->label_least, "most",
         model->label_most, "calibration", calibration_json(&model->calibration), "conformal",
         conformal_json(&model->conformal), "threshold", model->threshold);
+    if (card && model->standard[CM_SIDE_PAIR].width > 0)
+        json_object_set_new(json_object_get(card, "inputs"), "pair", pair_json(model));
     for (size_t i = 0; card && i < sizeof fact_keys / sizeof *fact_keys; i++) {
         json_t *fact = json_object_get(model->facts, fact_keys[i]);
         if (fact && json_object_set(card, fact_keys[i], fact) != 0) {
@@ -121,6 +128,8 @@ static cm_status read_options(const json_t *card, cm_options *options, const cha
     const char *key;
     CM_TRY(cm_json_member(card, "options", JSON_OBJECT, &object, file, error));
     cm_options_default(options);
+    /* a file from before there were pair encoders does not name one */
+    memcpy(options->pair_encoder, "none", sizeof "none");
     json_object_foreach(object, key, value) {
         cm_error inner = {0};
         if (!json_is_string(value) || cm_options_set(options, key, json_string_value(value), &inner) != CM_OK)
@@ -137,6 +146,13 @@ static cm_status read_input(const json_t *card, int side, int64_t *width, int64_
     CM_TRY(cm_json_member(inputs, side == 0 ? "a" : "b", JSON_OBJECT, &input, file, error));
     CM_TRY(whole_member(input, "width", 1, 1 << 24, width, file, error));
     return whole_member(input, "longest", 0, INT64_MAX, longest, file, error);
+}
+
+/* Columns of the pair channel; 0 when the card has none. */
+static cm_status read_pair(const json_t *card, int64_t *width, const char *file, cm_error *error) {
+    const json_t *pair = json_object_get(json_object_get(card, "inputs"), "pair");
+    *width = 0;
+    return pair ? whole_member(pair, "width", 1, 1 << 24, width, file, error) : CM_OK;
 }
 
 /* Identity and precision of a side's checkpoints; built-in encoders have none. */
@@ -185,7 +201,7 @@ cm_status cm_card_shape_read(const json_t *card, cm_card_shape *shape, const cha
     CM_TRY(read_options(card, &shape->options, file, error));
     for (int side = 0; side < 2; side++)
         CM_TRY(read_input(card, side, &shape->width[side], &longest, file, error));
-    return CM_OK;
+    return read_pair(card, &shape->width[CM_SIDE_PAIR], file, error);
 }
 
 /* Method and knots; a file from before they were written has neither. */

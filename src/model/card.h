@@ -16,7 +16,7 @@ char *cm_card_text(const json_t *card);
 typedef struct cm_card_shape {
     const cm_task *task;
     cm_options options;
-    int64_t width[2];
+    int64_t width[CM_SIDES];
 } cm_card_shape;
 
 /* Checks format, version, task and options. */

@@ -236,6 +236,10 @@ void cm_features_resolve(cm_options *options, const cm_task *task) {
         snprintf(options->encoder_a, sizeof options->encoder_a, "%s", task->encoder_a);
     if (strcmp(options->encoder_b, "auto") == 0)
         snprintf(options->encoder_b, sizeof options->encoder_b, "%s", task->encoder_b);
+    const cm_pair_encoder *pair = NULL;
+    if (strcmp(options->pair_encoder, "auto") == 0 &&
+        cm_pair_encoder_find(&pair, options->pair_encoder, task->a, task->b, NULL) == CM_OK)
+        snprintf(options->pair_encoder, sizeof options->pair_encoder, "%s", pair ? pair->name : "none");
 }
 
 cm_status cm_features_create(cm_features **features, const cm_dataset *dataset, const cm_options *options,
@@ -256,6 +260,10 @@ cm_status cm_features_create(cm_features **features, const cm_dataset *dataset, 
     for (int side = 0; side < 2 && status == CM_OK; side++)
         status = encode_side(f, dataset, side, side == 0 ? resolved.encoder_a : resolved.encoder_b, layout,
                              &setup, expected ? &expected[side] : NULL, runtime, error);
+    if (status == CM_OK)
+        status =
+            cm_pair_features_make(&f->pair, dataset, resolved.pair_encoder, layout, team, runtime, error);
+    f->width[CM_SIDE_PAIR] = f->pair.width;
     if (status != CM_OK) {
         cm_features_destroy(f);
         return status;
@@ -272,6 +280,7 @@ void cm_features_destroy(cm_features *features) {
         cm_free(features->entities[side]);
         cm_free(features->identity[side]);
     }
+    cm_pair_features_clear(&features->pair);
     cm_free(features);
 }
 
@@ -317,16 +326,31 @@ static void add_moments(const cm_tokens *tokens, int64_t width, double *sum, dou
     }
 }
 
+/* Moments of the tokens of the pairs index[n]; returns how many tokens. */
+static double add_pair_moments(const cm_features *f, const int64_t *index, int64_t n, double *sum,
+                               double *square) {
+    double count = 0;
+    for (int64_t i = 0; i < n && f->pair.width > 0; i++) {
+        int64_t tokens;
+        float *rows = (float *)(uintptr_t)cm_pair_features_of(&f->pair, index[i], &tokens);
+        cm_tokens pair = {.tokens = tokens, .dense = rows};
+        add_moments(&pair, f->pair.width, sum, square);
+        count += (double)tokens;
+    }
+    return count;
+}
+
 cm_status cm_standard_fit(cm_standard *standard, const cm_features *features, const cm_dataset *dataset,
                           int side, const int64_t *index, int64_t n, cm_error *error) {
     int64_t width = features->width[side];
-    unsigned char *used = mark_entities(dataset, side, index, n);
+    unsigned char *used = side == CM_SIDE_PAIR ? cm_new(0, 1) : mark_entities(dataset, side, index, n);
     double *sum = cm_new((size_t)width * 2, sizeof *sum);
     cm_status status = used && sum ? cm_standard_create(standard, width, error)
                                    : cm_fail_memory(error, (size_t)width * 2 * sizeof *sum);
     if (status == CM_OK) {
         double *square = sum + width, tokens = 0;
-        for (int64_t i = 0; i < features->n_entities[side]; i++) {
+        if (side == CM_SIDE_PAIR) tokens = add_pair_moments(features, index, n, sum, square);
+        for (int64_t i = 0; side < CM_SIDE_PAIR && i < features->n_entities[side]; i++) {
             if (!used[i]) continue;
             add_moments(&features->entities[side][i], width, sum, square);
             tokens += (double)features->entities[side][i].tokens;
@@ -349,9 +373,9 @@ struct cm_gather {
     const cm_standard *standard;
     float clip;
     float *zero[2]; /* the standardised row of a token without entries */
-    float *rows[2];
-    size_t rows_room[2];
-    int64_t *offsets[2];
+    float *rows[CM_SIDES];
+    size_t rows_room[CM_SIDES];
+    int64_t *offsets[CM_SIDES];
     size_t offsets_room;
 };
 
@@ -360,8 +384,8 @@ static float standardise(const cm_standard *s, int64_t c, float value, float cli
     return z > clip ? clip : z < -clip ? -clip : z;
 }
 
-cm_status cm_gather_create(cm_gather **gather, const cm_features *features, const cm_standard standard[2],
-                           double clip, cm_error *error) {
+cm_status cm_gather_create(cm_gather **gather, const cm_features *features,
+                           const cm_standard standard[CM_SIDES], double clip, cm_error *error) {
     cm_gather *g = cm_new(1, sizeof *g);
     if (!g) return cm_fail_memory(error, sizeof *g);
     *g = (cm_gather){.features = features, .standard = standard, .clip = (float)clip};
@@ -380,8 +404,8 @@ cm_status cm_gather_create(cm_gather **gather, const cm_features *features, cons
 
 void cm_gather_destroy(cm_gather *gather) {
     if (!gather) return;
-    for (int side = 0; side < 2; side++) {
-        cm_free(gather->zero[side]);
+    for (int side = 0; side < CM_SIDES; side++) {
+        if (side < CM_SIDE_PAIR) cm_free(gather->zero[side]);
         cm_free(gather->rows[side]);
         cm_free(gather->offsets[side]);
     }
@@ -433,16 +457,41 @@ static cm_status gather_side(cm_gather *g, const cm_dataset *dataset, int side, 
     return CM_OK;
 }
 
+/* The tokens of the pairs themselves. */
+static cm_status gather_pair_tokens(cm_gather *g, const int64_t *index, int64_t n, cm_net_input *input,
+                                    cm_error *error) {
+    enum { SIDE = CM_SIDE_PAIR };
+    const cm_pair_features *pair = &g->features->pair;
+    int64_t *offset = g->offsets[SIDE], tokens;
+    offset[0] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        cm_pair_features_of(pair, index[i], &tokens);
+        offset[i + 1] = offset[i] + tokens;
+    }
+    size_t floats;
+    if (!cm_size_mul((size_t)offset[n], (size_t)pair->width, &floats)) return cm_fail_memory(error, SIZE_MAX);
+    CM_TRY(make_room((void **)&g->rows[SIDE], &g->rows_room[SIDE], floats, sizeof(float), error));
+    for (int64_t i = 0; i < n; i++) {
+        const float *from = cm_pair_features_of(pair, index[i], &tokens);
+        float *to = g->rows[SIDE] + offset[i] * pair->width;
+        for (int64_t k = 0; k < tokens * pair->width; k++)
+            to[k] = standardise(&g->standard[SIDE], k % pair->width, from[k], g->clip);
+    }
+    input->x[SIDE] = cm_mat_of(g->rows[SIDE], offset[n], pair->width);
+    input->segments[SIDE] = cm_segments_of(offset, n);
+    return CM_OK;
+}
+
 cm_status cm_gather_pairs(cm_gather *g, const cm_dataset *dataset, const int64_t *index, int64_t n,
                           cm_net_input *input, cm_error *error) {
     if (g->offsets_room < (size_t)n + 1) {
-        size_t room[2] = {0, 0};
+        size_t room[CM_SIDES] = {0};
         g->offsets_room = 0;
-        for (int side = 0; side < 2; side++)
+        for (int side = 0; side < CM_SIDES; side++)
             CM_TRY(make_room((void **)&g->offsets[side], &room[side], (size_t)n + 1, sizeof(int64_t), error));
         g->offsets_room = (size_t)n + 1;
     }
     input->pairs = n;
     for (int side = 0; side < 2; side++) CM_TRY(gather_side(g, dataset, side, index, n, input, error));
-    return CM_OK;
+    return g->features->pair.width > 0 ? gather_pair_tokens(g, index, n, input, error) : CM_OK;
 }

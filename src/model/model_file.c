@@ -23,6 +23,8 @@ static const extra_tensor extras[] = {
     {"standard.a.scale", 0, true},
     {"standard.b.mean", 1, false},
     {"standard.b.scale", 1, true},
+    {"standard.pair.mean", CM_SIDE_PAIR, false}, /* these two only with a pair channel */
+    {"standard.pair.scale", CM_SIDE_PAIR, true},
 };
 enum { N_EXTRAS = sizeof extras / sizeof *extras };
 
@@ -82,7 +84,8 @@ static cm_tensor *model_tensors(const cm_model *model, size_t *count) {
                      cm_params_get(model->net->params, (int)i)->name);
             tensors[at++] = param_as_tensor(model->members[k]->params, (int)i, name);
         }
-    for (size_t i = 0; i < N_EXTRAS; i++) tensors[at++] = extra_as_tensor(model, &extras[i]);
+    for (size_t i = 0; i < N_EXTRAS; i++)
+        if (model->standard[extras[i].side].width > 0) tensors[at++] = extra_as_tensor(model, &extras[i]);
     for (int side = 0; side < 2; side++)
         if (model->domain[side].n > 0) tensors[at++] = domain_as_tensor(model, side);
     *count = at;
@@ -196,8 +199,7 @@ static cm_status read_model(cm_model **model, const cm_safetensors *file, const 
     cm_card_shape shape;
     cm_model *m = NULL;
     cm_status status = cm_card_shape_read(card, &shape, path, error);
-    if (status == CM_OK)
-        status = cm_model_create(&m, shape.task, &shape.options, shape.width[0], shape.width[1], error);
+    if (status == CM_OK) status = cm_model_create(&m, shape.task, &shape.options, shape.width, error);
     if (status == CM_OK) status = cm_model_make_members(m, true, error);
     if (status == CM_OK) status = cm_card_apply(card, m, path, error);
     if (status == CM_OK) status = load_tensors(file, m, path, error);

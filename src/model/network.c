@@ -9,8 +9,8 @@ enum {
     BATCH_PAIRS = 256
 };
 
-cm_status cm_model_create(cm_model **model, const cm_task *task, const cm_options *options, int64_t width_a,
-                          int64_t width_b, cm_error *error) {
+cm_status cm_model_create(cm_model **model, const cm_task *task, const cm_options *options,
+                          const int64_t width[CM_SIDES], cm_error *error) {
     cm_model *m = cm_new(1, sizeof *m);
     if (!m) return cm_fail_memory(error, sizeof *m);
     m->task = task;
@@ -22,9 +22,9 @@ cm_status cm_model_create(cm_model **model, const cm_task *task, const cm_option
     m->conformal = (cm_conformal){NAN, {NAN, NAN}};
     m->facts = json_object();
     cm_status status =
-        m->facts ? cm_net_create(&m->net, &m->options, width_a, width_b, error) : cm_fail_memory(error, 0);
-    if (status == CM_OK) status = cm_standard_create(&m->standard[0], width_a, error);
-    if (status == CM_OK) status = cm_standard_create(&m->standard[1], width_b, error);
+        m->facts ? cm_net_create_sides(&m->net, &m->options, width, error) : cm_fail_memory(error, 0);
+    for (int side = 0; side < CM_SIDES && status == CM_OK; side++)
+        status = cm_standard_create(&m->standard[side], width[side], error);
     if (status != CM_OK) {
         cm_model_close(m);
         return status;
@@ -40,8 +40,7 @@ void cm_model_close(cm_model *model) {
     cm_free(model->members);
     cm_domain_clear(&model->domain[0]);
     cm_domain_clear(&model->domain[1]);
-    cm_standard_clear(&model->standard[0]);
-    cm_standard_clear(&model->standard[1]);
+    for (int side = 0; side < CM_SIDES; side++) cm_standard_clear(&model->standard[side]);
     cm_free(model->identity[0]);
     cm_free(model->identity[1]);
     json_decref(model->facts);
@@ -56,7 +55,7 @@ cm_status cm_model_make_members(cm_model *m, bool networks, cm_error *error) {
     if (!m->members) return cm_fail_memory(error, (size_t)n * sizeof(cm_net *));
     m->n_members = n;
     for (int k = 0; k < n && networks; k++)
-        CM_TRY(cm_net_create(&m->members[k], &m->options, m->standard[0].width, m->standard[1].width, error));
+        CM_TRY(cm_net_create_sides(&m->members[k], &m->options, m->net->width, error));
     return CM_OK;
 }
 

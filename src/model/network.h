@@ -15,8 +15,8 @@ struct cm_model {
     cm_net *net;
     cm_net **members; /* the further networks of an ensemble, whose scores are averaged with net's */
     int n_members;
-    cm_domain domain[2]; /* which molecules of each side the model has seen */
-    cm_standard standard[2];
+    cm_domain domain[2];            /* which molecules of each side the model has seen */
+    cm_standard standard[CM_SIDES]; /* of CM_SIDE_PAIR: width 0 without a pair channel */
     double label_mean, label_sd;    /* affinity: score = mean + sd * network; binary: 0 and 1 */
     double label_least, label_most; /* affinity: values are clipped to this range of the training labels */
     int64_t longest[2];             /* longest training molecule of each side */
@@ -29,9 +29,10 @@ struct cm_model {
     char *card, *card_text;    /* as JSON, and as text for people */
 };
 
-/* A model with the network of options for inputs of these widths; all weights 0, no standardisation yet. */
-cm_status cm_model_create(cm_model **model, const cm_task *task, const cm_options *options, int64_t width_a,
-                          int64_t width_b, cm_error *error);
+/* A model with the network of options for inputs of these widths (cm_net_create_sides); all weights 0, no
+ * standardisation yet. */
+cm_status cm_model_create(cm_model **model, const cm_task *task, const cm_options *options,
+                          const int64_t width[CM_SIDES], cm_error *error);
 
 /* Makes room for the further networks that options.ensemble asks for, NULL; or also the networks. */
 cm_status cm_model_make_members(cm_model *model, bool networks, cm_error *error);

@@ -110,9 +110,10 @@ static cm_status predict_slices(const prediction_run *run, int64_t batch, cm_tea
 }
 
 static cm_status check_widths(const cm_model *model, const cm_features *features, cm_error *error) {
-    for (int side = 0; side < 2; side++)
+    static const char *const places[CM_SIDES] = {"encoder of side A", "encoder of side B", "pair encoder"};
+    for (int side = 0; side < CM_SIDES; side++)
         if (features->width[side] != model->standard[side].width)
-            return cm_fail(error, CM_MODEL, NULL, side == 0 ? "encoder of side A" : "encoder of side B",
+            return cm_fail(error, CM_MODEL, NULL, places[side],
                            cm_format("%lld columns", (long long)model->standard[side].width).text,
                            "%lld columns: the model was made by another version of the encoder",
                            (long long)features->width[side]);

@@ -243,13 +243,12 @@ static cm_status fit_setup(fit *f, cm_error *error) {
     CM_TRY(choose_loss(f, error));
     CM_TRY(cm_calibration_parse(&f->calibration, f->options->calibration, error));
     CM_TRY(f->lead ? copy_division(f, error) : divide(f, error));
-    CM_TRY(cm_model_create(&f->model, r->dataset->task, f->options, r->features->width[0],
-                           r->features->width[1], error));
+    CM_TRY(cm_model_create(&f->model, r->dataset->task, f->options, r->features->width, error));
     CM_TRY(scale_labels(f, error));
     CM_TRY(make_targets(f, error));
     CM_TRY(make_watch(f, error));
     note_longest(f);
-    for (int side = 0; side < 2; side++) {
+    for (int side = 0; side < CM_SIDES; side++) {
         cm_standard_clear(&f->model->standard[side]);
         CM_TRY(cm_standard_fit(&f->model->standard[side], r->features, r->dataset, side, f->train, f->n_train,
                                error));

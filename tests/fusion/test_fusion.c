@@ -15,19 +15,22 @@
 
 enum { WIDTH_A = 7, WIDTH_B = 5, MOST_PAIRS = 16, MOST_TOKENS = 6 };
 
+/* Columns of the pair channel of every network and batch; 0: none. The tests run with both. */
+static int64_t pair_width;
+
 /* A batch made of pairs numbered by `which`: pair k has its own tokens and lengths, the same in every
  * batch. */
 typedef struct batch {
     cm_net_input input;
-    int64_t offsets[2][MOST_PAIRS + 1];
-    float *x[2];
+    int64_t offsets[CM_SIDES][MOST_PAIRS + 1];
+    float *x[CM_SIDES];
     float labels[MOST_PAIRS];
 } batch;
 
 static void make_batch(batch *b, const int *which, int pairs) {
-    const int64_t width[2] = {WIDTH_A, WIDTH_B};
+    const int64_t width[CM_SIDES] = {WIDTH_A, WIDTH_B, pair_width};
     memset(b, 0, sizeof *b);
-    for (int side = 0; side < 2; side++) {
+    for (int side = 0; side < (pair_width ? CM_SIDES : 2); side++) {
         b->x[side] = cm_new(MOST_PAIRS * MOST_TOKENS * WIDTH_A, sizeof(float));
         int64_t *offset = b->offsets[side];
         for (int i = 0; i < pairs; i++) {
@@ -45,8 +48,7 @@ static void make_batch(batch *b, const int *which, int pairs) {
 }
 
 static void clear_batch(batch *b) {
-    cm_free(b->x[0]);
-    cm_free(b->x[1]);
+    for (int side = 0; side < CM_SIDES; side++) cm_free(b->x[side]);
 }
 
 static cm_options small_options(int row, int variant) {
@@ -66,7 +68,8 @@ static cm_options small_options(int row, int variant) {
 static cm_net *make_net(int row, int variant) {
     cm_options o = small_options(row, variant);
     cm_net *net;
-    assert_int_equal(cm_net_create(&net, &o, WIDTH_A, WIDTH_B, NULL), CM_OK);
+    const int64_t width[CM_SIDES] = {WIDTH_A, WIDTH_B, pair_width};
+    assert_int_equal(cm_net_create_sides(&net, &o, width, NULL), CM_OK);
     cm_net_init(net, 9); /* one for which no ReLU of the gradient test is near its kink */
     return net;
 }
@@ -248,7 +251,8 @@ static int64_t net_size(const char *fusion, long dim, long layers, int64_t width
     snprintf(o.fusion, sizeof o.fusion, "%s", fusion);
     o.dim = dim;
     o.layers = layers;
-    assert_int_equal(cm_net_create(&net, &o, width, 2 * width, NULL), CM_OK);
+    assert_int_equal(cm_net_create_sides(&net, &o, (const int64_t[]){width, 2 * width, pair_width}, NULL),
+                     CM_OK);
     int64_t size = cm_net_size(net);
     cm_net_destroy(net);
     return size;
@@ -257,8 +261,11 @@ static int64_t net_size(const char *fusion, long dim, long layers, int64_t width
 static void test_sizes(void **state) {
     (void)state;
     /* two sides, modality, two layers of norm and two Mamba blocks, head */
-    int64_t d = 256, expected = 3 * 100 * d + 6 * d + 2 * d + 2 * (2 * d + 2 * 437760) + 8 * d +
-                                (4 * d + 1) * 128 + 129;
+    int64_t d = 256, pair = pair_width > 0,
+            expected =
+                3 * 100 * d + 6 * d + 2 * d + 2 * (2 * d + 2 * 437760) + 8 * d + (4 * d + 1) * 128 + 129;
+    /* the pair: its entrance, a row of modality, one more part of the readout */
+    expected += pair * (pair_width * d + 3 * d + d + 2 * d + 128 * d);
     assert_int_equal(net_size("crossmamba", 256, 2, 100), expected);
     const long cases[][3] = {{256, 2, 100}, {64, 1, 340}, {8, 1, 3}, {128, 5, 1000}};
     for (int i = 0; i < 4; i++) {
@@ -300,7 +307,7 @@ static void test_failing_allocations(void **state) {
             int left = budget;
             cm_net *net;
             cm_alloc_set_hook(countdown, &left);
-            status = cm_net_create(&net, &o, WIDTH_A, WIDTH_B, NULL);
+            status = cm_net_create_sides(&net, &o, (const int64_t[]){WIDTH_A, WIDTH_B, pair_width}, NULL);
             cm_alloc_set_hook(NULL, NULL);
             assert_int_equal(status, net ? CM_OK : CM_MEMORY);
             cm_net_destroy(net);
@@ -323,6 +330,33 @@ static void test_failing_allocations(void **state) {
     }
 }
 
+static int use_pairs(void **state) {
+    (void)state;
+    pair_width = 4;
+    return 0;
+}
+
+/* A pair's own tokens change its score. */
+static void test_pair_channel(void **state) {
+    (void)state;
+    for (int row = 0; row < row_count(); row++) {
+        cm_net *net = make_net(row, 0);
+        batch b;
+        float scores[2];
+        make_batch(&b, (int[]){4, 4}, 2);
+        for (int64_t i = b.offsets[CM_SIDE_PAIR][1] * pair_width; i < b.offsets[CM_SIDE_PAIR][2] * pair_width;
+             i++)
+            b.x[CM_SIDE_PAIR][i] += 1;
+        cm_tape *tape = cm_tape_create(NULL, false);
+        cm_var *y = cm_net_forward(net, tape, &b.input);
+        memcpy(scores, y->value.data, sizeof scores);
+        assert_true(scores[0] != scores[1]);
+        cm_tape_destroy(tape);
+        clear_batch(&b);
+        cm_net_destroy(net);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
@@ -334,5 +368,16 @@ int main(void) {
         cmocka_unit_test(test_gradient_directions),
         cmocka_unit_test(test_failing_allocations),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest with_pairs[] = {
+        cmocka_unit_test(test_pair_channel),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_init),
+        cmocka_unit_test(test_batch_composition),
+        cmocka_unit_test(test_team_sizes),
+        cmocka_unit_test(test_training_draws),
+        cmocka_unit_test(test_gradient_directions),
+        cmocka_unit_test(test_failing_allocations),
+    };
+    int failed = cmocka_run_group_tests_name("two sides", tests, NULL, NULL);
+    return failed + cmocka_run_group_tests_name("with a pair channel", with_pairs, use_pairs, NULL);
 }
