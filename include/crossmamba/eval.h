@@ -30,8 +30,11 @@ typedef struct cm_eval_request {
     cm_options options;
     const char *const *models; /* names of predictors to compare (cm_predictor_row) */
     int n_models;
-    int folds;              /* random folds over the pairs, stratified by label; 0: the given folds */
-    const char *test_fold;  /* with given folds: only this value is tested, the rest trains; or NULL */
+    const char *split;       /* kind of split (cm_split_row); NULL: "stratified", or "column" with folds 0 */
+    int folds;               /* folds (of each cold side); 0: the kind's default */
+    const char *splits_path; /* read the splits from this file instead, repeats too; or NULL */
+    const char *save_splits_path; /* write the splits there, for the same data set; or NULL */
+    const char *test_fold;        /* with given folds: only this value is tested, the rest trains; or NULL */
     const char *train_fold; /* with given folds: only this value trains, every other one is tested; or NULL */
     int repeats;            /* whole evaluations with seeds seed, seed + 1, ...; 0 or 1: one */
     int shuffle_labels; /* K > 0: labels are permuted over the pairs first, by permutation K of the seed */

@@ -30,13 +30,14 @@ CM_API const cm_task *cm_task_rows(int *count);
 typedef struct cm_table_row {
     const char *name, *help;
 } cm_table_row;
-/* Row i of the table of encoders, fusion networks or predictors; 0 when i is past the end. Predictors are
- * what an evaluation compares: every fusion network and the baselines. */
+/* Row i of the table of encoders, fusion networks, predictors or kinds of splits; 0 when i is past the end.
+ * Predictors are what an evaluation compares: every fusion network and the baselines. */
 CM_API int cm_encoder_row(int i, cm_table_row *row);
 CM_API int cm_fusion_row(int i, cm_table_row *row);
 /* The same for encoders of pairs. */
 CM_API int cm_pair_encoder_row(int i, cm_table_row *row);
 CM_API int cm_predictor_row(int i, cm_table_row *row);
+CM_API int cm_split_row(int i, cm_table_row *row);
 
 /* Arithmetic of a pretrained encoder. CM_AUTO: the fastest on this machine whose cosine similarity to f32
  * stays at or above 0.9999 in every token of a built-in probe set. */

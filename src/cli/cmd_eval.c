@@ -11,8 +11,13 @@ static const cm_arg_row rows[] = {
     {"model", "FILE|NAME", false, false, "test this trained model instead of cross-validating"},
     {"compare", "LIST", false, false, "predictors, see below [crossmamba,mlp,bilinear,gated,id-only]"},
     {"memory", NULL, false, false, "also NAME+memory for every NAME of --compare"},
-    {"folds", "K", false, false,
-     "random folds, stratified by label [10, or the given folds with --fold-column]"},
+    {"split", "KIND", false, false,
+     "random, stratified, cold-a, cold-b, cold-both, cluster-a, cluster-b, cluster-both, column or "
+     "column-cold "
+     "(crossmamba models splits) [stratified, or column with --fold-column]"},
+    {"folds", "K", false, false, "folds, of each side for the kinds with two [10; 4 for two sides]"},
+    {"splits", "FILE", false, false, "read the splits, repeats too, from this JSON file"},
+    {"save-splits", "FILE", false, false, "write the splits to this JSON file"},
     {"fold-column", "NAME", false, false, "column of --pairs with given folds"},
     {"test-fold", "VALUE", false, false, "test only this given fold, train on the rest"},
     {"train-fold", "VALUE", false, false, "train only on this given fold, test every other one"},
@@ -120,10 +125,11 @@ static cm_status cross_validate(const cm_args *args, const cm_options *options, 
     snprintf(list, sizeof list, "%s", compare ? compare : "crossmamba,mlp,bilinear,gated,id-only");
     int n_names = split_list(list, names);
     if (cm_args_get(args, "memory")) n_names = add_memory(names, n_names, memory, sizeof memory);
+    const char *split = cm_args_get(args, "split");
     bool given = cm_args_get(args, "fold-column") != NULL;
     long folds, repeats, scramble;
     cm_track track = CM_TRACK_HONEST;
-    cm_status status = cm_args_integer(args, "folds", 2, 1000, given ? 0 : 10, &folds, error);
+    cm_status status = cm_args_integer(args, "folds", 2, 1000, given || split ? 0 : 10, &folds, error);
     if (status == CM_OK) status = cm_args_integer(args, "repeats", 1, 1000, 1, &repeats, error);
     if (status == CM_OK) status = cm_args_integer(args, "scramble", 1, 1000, 0, &scramble, error);
     if (status == CM_OK) status = track_of(args, &track, error);
@@ -132,7 +138,10 @@ static cm_status cross_validate(const cm_args *args, const cm_options *options, 
     cm_eval_request request = {.options = *options,
                                .models = names,
                                .n_models = n_names,
+                               .split = split,
                                .folds = (int)folds,
+                               .splits_path = cm_args_get(args, "splits"),
+                               .save_splits_path = cm_args_get(args, "save-splits"),
                                .test_fold = cm_args_get(args, "test-fold"),
                                .train_fold = cm_args_get(args, "train-fold"),
                                .repeats = (int)repeats,

@@ -137,7 +137,7 @@ static cm_status run_on_file(const cm_args *args, const char *what, const char *
 static cm_status run(const cm_args *args, const cm_options *unused, cm_error *error) {
     (void)unused;
     static const char expected[] =
-        "list, info FILE, verify DIR, import FILE, tasks, encoders, fusions or predictors";
+        "list, info FILE, verify DIR, import FILE, tasks, encoders, fusions, predictors or splits";
     const char *what = args->n_words > 0 ? args->words[0] : "";
     if (args->n_words == 2) return run_on_file(args, what, args->words[1], error);
     if (args->n_words != 1)
@@ -152,6 +152,8 @@ static cm_status run(const cm_args *args, const cm_options *unused, cm_error *er
         print_table("fusion", cm_fusion_row);
     else if (strcmp(what, "predictors") == 0)
         print_table("predictor", cm_predictor_row);
+    else if (strcmp(what, "splits") == 0)
+        print_table("split", cm_split_row);
     else
         return cm_cli_fail(error, CM_USAGE, NULL, NULL, expected, what);
     return CM_OK;
@@ -169,7 +171,8 @@ const cm_command cm_command_models = {
         "models verify DIR    checks every tensor of a checkpoint, and its published output where one is "
         "known\n"
         "models import FILE   converts a PyTorch checkpoint (.pt, .pth, .bin) into the import folder\n"
-        "models tasks         the tasks (TSV); so do 'models encoders', 'models fusions' and 'models "
+        "models tasks         the tasks (TSV); so do 'models encoders', 'models fusions', 'models splits' "
+        "and 'models "
         "predictors'\n"
         "                     (what eval compares)",
     .example = "crossmamba models info rna-protein",

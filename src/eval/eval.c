@@ -109,7 +109,7 @@ static cm_status run_track(cm_evaluation *e, cm_track track, const cm_features *
             "track paper (biased): the best epoch is chosen on the test fold, the threshold is 0.5, and an "
             "affinity's mean is over its best three tenths of the folds; for comparison with published "
             "figures alone");
-    CM_TRY(cm_eval_plan_make(plan, request, e->dataset, error));
+    CM_TRY(cm_eval_plan_make(plan, request, e->dataset, runtime, error));
     plan->features = features;
     plan->similarity = e->similarity;
     return cm_eval_plan_run(plan, team, runtime, error);
@@ -130,7 +130,8 @@ static cm_status scramble_once(cm_evaluation *e, int run, const cm_features *fea
     cm_eval_plan plan = {0};
     request.shuffle_labels = run + 1;
     request.repeats = 1;
-    cm_status status = cm_eval_plan_make(&plan, &request, e->dataset, error);
+    request.save_splits_path = NULL;
+    cm_status status = cm_eval_plan_make(&plan, &request, e->dataset, NULL, error);
     plan.features = features;
     plan.similarity = e->similarity;
     if (status == CM_OK) status = cm_eval_plan_run(&plan, team, runtime, error);
@@ -239,7 +240,7 @@ cm_status cm_eval_model(cm_model *model, const cm_dataset *dataset, const char *
     for (int64_t i = 0; status == CM_OK && i < dataset->n_pairs; i++) label[i] = dataset->pairs[i].label;
     if (status == CM_OK) status = cm_predict(model, dataset, 0, take, &unit, runtime, error);
     cm_eval_plan plan = {
-        .request = &request, .dataset = dataset, .label = label, .units = &unit, .n_units = 1, .folds = 1};
+        .request = &request, .dataset = dataset, .label = label, .units = &unit, .n_units = 1};
     if (status == CM_OK)
         status = model_results(model, dataset, &plan, predictions_path, sink, context, error);
     cm_eval_unit_clear(&unit);

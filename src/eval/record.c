@@ -29,10 +29,12 @@ static json_t *options_of(const cm_options *options) {
     return object;
 }
 
-static json_t *split_of(const cm_eval_request *r) {
+static json_t *split_of(const cm_evaluation *e) {
+    const cm_eval_request *r = e->request;
+    const cm_splits *splits = &e->plans[0].splits;
     json_t *split =
-        json_pack("{s:s, s:i, s:i, s:I}", "kind", r->folds > 0 ? "random" : "given", "folds", r->folds,
-                  "repeats", r->repeats > 1 ? r->repeats : 1, "seed", (json_int_t)r->options.seed);
+        json_pack("{s:s, s:i, s:i, s:I}", "kind", splits->kind->name, "folds", r->folds, "repeats",
+                  r->repeats > 1 ? r->repeats : 1, "seed", (json_int_t)r->options.seed);
     if (split && r->test_fold) json_object_set_new(split, "test_fold", json_string(r->test_fold));
     if (split && r->train_fold) json_object_set_new(split, "train_fold", json_string(r->train_fold));
     return split;
@@ -78,7 +80,7 @@ static json_t *heading(const cm_evaluation *e) {
         CM_LIBRARY_VERSION, "command", r->command ? r->command : "", "task", d->task->name, "unit",
         d->task->unit, "affinity", d->task->affinity, "data", "pairs", (json_int_t)d->n_pairs, "molecules_a",
         (json_int_t)d->n_entities[0], "molecules_b", (json_int_t)d->n_entities[1], "sha256", d->hash, "split",
-        split_of(r), "options", options_of(&options), "models", models_of(r), "bootstrap_draws",
+        split_of(e), "options", options_of(&options), "models", models_of(r), "bootstrap_draws",
         CM_EVAL_DRAWS, "reference", r->reference ? r->reference : r->models[0], "tracks",
         cm_track_name(CM_TRACK_HONEST), "every choice on an inner validation fold of the training part",
         cm_track_name(CM_TRACK_PAPER),

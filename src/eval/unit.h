@@ -2,6 +2,7 @@
 #ifndef CM_EVAL_UNIT_H
 #define CM_EVAL_UNIT_H
 
+#include "data/split_file.h"
 #include "eval/stage.h"
 #include "metrics/conformal.h"
 #include "train/fit.h"
@@ -24,20 +25,21 @@ typedef struct cm_eval_unit {
 
 /* What the units share. */
 typedef struct cm_eval_plan {
-    const cm_eval_request *request;
+    cm_eval_request own;            /* the caller's, with the inner split chosen */
+    const cm_eval_request *request; /* own */
     const cm_dataset *dataset;
     const cm_features *features;
+    cm_splits splits;
     const cm_similarity *similarity; /* NULL when no predictor looks at it */
     float *label;                    /* by pair; permuted when asked for */
     bool *train;                     /* [masks][n_pairs]: owned, one mask a (repeat, fold) */
     cm_eval_unit *units;
     int64_t n_units;
-    int folds; /* units of one model and repeat */
 } cm_eval_plan;
 
-/* Lists all units of the request. */
+/* Lists all units of the request. plan must not move. */
 cm_status cm_eval_plan_make(cm_eval_plan *plan, const cm_eval_request *request, const cm_dataset *dataset,
-                            cm_error *error);
+                            const cm_runtime *runtime, cm_error *error);
 void cm_eval_plan_clear(cm_eval_plan *plan);
 
 /* Fills one unit: from the checkpoint folder when it is there, else by training. stage: NULL for a plain

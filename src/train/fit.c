@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "data/split.h"
+#include "data/split_kind.h"
 #include "metrics/metrics.h"
 #include "nn/option_text.h"
 #include "train/adamw.h"
@@ -93,6 +94,25 @@ static cm_status choose_loss(fit *f, cm_error *error) {
                    affinity ? "mse or huber for an affinity" : "focal or bce for a binary task", "%s", name);
 }
 
+/* Holds the inner validation fold out, of the kind that inner_split names; stratified by label where that
+ * kind cannot leave both classes on both parts. */
+static cm_status hold_out(fit *f, bool *held, cm_error *error) {
+    const cm_fit_request *r = f->request;
+    const cm_options *o = f->options;
+    bool named = strcmp(o->inner_split, "auto") != 0, done = false;
+    const cm_split_kind *kind = cm_split_kind_find(named ? o->inner_split : "random");
+    if (!kind)
+        return cm_fail(error, CM_USAGE, NULL, "option inner-split", "auto or a kind of split", "%s",
+                       o->inner_split);
+    uint64_t seed = cm_rng_key((uint64_t)o->seed, KEY_HOLD_OUT, 0);
+    cm_split_request split = {.kind = kind};
+    cm_split_thresholds(o, split.threshold);
+    CM_TRY(cm_split_hold_out_groups(&split, r->dataset, r->index, r->n, o->validation, seed, held, &done,
+                                    error));
+    if (done) return CM_OK;
+    return cm_split_hold_out(r->dataset, r->index, r->n, o->validation, seed, held, error);
+}
+
 /* Divides the request's pairs into training and inner validation. */
 static cm_status divide(fit *f, cm_error *error) {
     const cm_fit_request *r = f->request;
@@ -102,9 +122,7 @@ static cm_status divide(fit *f, cm_error *error) {
     f->valid = cm_new(n, sizeof *f->valid);
     f->order = cm_new(n, sizeof *f->order);
     cm_status status = held && f->train && f->valid && f->order ? CM_OK : cm_fail_memory(error, n * 8);
-    if (status == CM_OK && f->options->validation > 0)
-        status = cm_split_hold_out(r->dataset, r->index, r->n, f->options->validation,
-                                   cm_rng_key((uint64_t)f->options->seed, KEY_HOLD_OUT, 0), held, error);
+    if (status == CM_OK && f->options->validation > 0) status = hold_out(f, held, error);
     for (int64_t i = 0; status == CM_OK && i < r->n; i++) {
         if (held[i])
             f->valid[f->n_valid++] = r->index[i];
