@@ -38,7 +38,7 @@ for subset in Aptamers miRNA Repeats Ribosomal Riboswitch Viral_RNA; do
 done
 for species in ath gma mtr; do
   evaluate "plant-$species" --task rna-rna --a "$data/plant_mlnc/rna.fasta" --pairs "$data/plant_mlnc/pairs.tsv" \
-    --fold-column species --train-fold $species --repeats 3
+    --fold-column species --train-fold $species --pair-encoder none --repeats 3
 done
 evaluate davis --task protein-molecule --a "$data/dti_davis/protein.fasta" --b "$data/dti_davis/molecules.tsv" \
   --pairs "$data/dti_davis/pairs.tsv" --fold-column fold --test-fold test --repeats 3 --keep-duplicates --epochs 20 --patience 5

@@ -28,7 +28,7 @@ evaluate() { # name, then the arguments of crossmamba eval
 
 rsim="--task rna-molecule --a $data/rsim/rna.fasta --b $data/rsim/molecules.tsv --pairs $data/rsim/pairs.tsv --folds 10 --bad-records skip"
 rpi="--task rna-protein --a $data/rpi1460/rna.fasta --b $data/rpi1460/protein.fasta --pairs $data/rpi1460/pairs.tsv --folds 10"
-plant="--task rna-rna --a $data/plant_mlnc/rna.fasta --pairs $data/plant_mlnc/pairs.tsv --fold-column species --train-fold ath"
+plant="--task rna-rna --a $data/plant_mlnc/rna.fasta --pairs $data/plant_mlnc/pairs.tsv --fold-column species --train-fold ath --pair-encoder none"
 gcn=molgraph:pretraingnns_chem_gcn_contextpred rnabert=rnabert:rnabert_RNABERT
 # shellcheck disable=SC2086
 {

@@ -47,6 +47,7 @@ static cm_options pair_options(void) {
     cm_options o = synthetic_options();
     snprintf(o.encoder_a, sizeof o.encoder_a, "none");
     snprintf(o.encoder_b, sizeof o.encoder_b, "none");
+    o.ensemble = 2;
     return o;
 }
 
