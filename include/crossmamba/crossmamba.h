@@ -3,6 +3,7 @@
 #ifndef CROSSMAMBA_CROSSMAMBA_H
 #define CROSSMAMBA_CROSSMAMBA_H
 
+#include <crossmamba/audit.h>
 #include <crossmamba/dataset.h>
 #include <crossmamba/embed.h>
 #include <crossmamba/error.h>

@@ -122,21 +122,18 @@ static cm_status data_options(const cm_args *args, cm_dataset_options *options, 
     return CM_OK;
 }
 
-cm_status cm_cli_dataset(const cm_args *args, const cm_task *task, int labels, const char *fold_column,
-                         const cm_runtime *runtime, cm_dataset **dataset, cm_error *error) {
-    static char subset[256];
-    cm_dataset_options options = {.task = task, .labels = labels, .fold_column = fold_column};
-    cm_status status = data_options(args, &options, subset, error);
-    if (status != CM_OK) return status;
+static cm_status read_files(const cm_args *args, const cm_dataset_options *options, const cm_runtime *runtime,
+                            cm_dataset **dataset, cm_error *error) {
+    const cm_task *task = options->task;
     int sets = cm_args_count(args, "a"), b = cm_args_count(args, "b"), pairs = cm_args_count(args, "pairs");
     if (sets == 0) return cm_cli_fail(error, CM_USAGE, NULL, "option --a", "a file of molecules", "nothing");
-    if ((b != 0 && b != sets) || (pairs != sets && (pairs != 0 || labels)))
+    if ((b != 0 && b != sets) || (pairs != sets && (pairs != 0 || options->labels)))
         return cm_cli_fail(error, CM_USAGE, NULL, "options --a, --b, --pairs",
                            "as many --b and --pairs as --a", "another number");
     if (b == 0 && task->a != task->b)
         return cm_cli_fail(error, CM_USAGE, NULL, "option --b", "a file of molecules of the other type",
                            "nothing");
-    status = cm_dataset_create(dataset, &options, error);
+    cm_status status = cm_dataset_create(dataset, options, error);
     for (int i = 0; i < sets && status == CM_OK; i++)
         status = cm_dataset_add_files(*dataset, cm_args_at(args, "a", i), cm_args_at(args, b ? "b" : "a", i),
                                       cm_args_at(args, "pairs", i), runtime, error);
@@ -145,4 +142,21 @@ cm_status cm_cli_dataset(const cm_args *args, const cm_task *task, int labels, c
         *dataset = NULL;
     }
     return status;
+}
+
+cm_status cm_cli_dataset(const cm_args *args, const cm_task *task, int labels, const char *fold_column,
+                         const cm_runtime *runtime, cm_dataset **dataset, cm_error *error) {
+    static char subset[256];
+    cm_dataset_options options = {.task = task, .labels = labels, .fold_column = fold_column};
+    cm_status status = data_options(args, &options, subset, error);
+    return status == CM_OK ? read_files(args, &options, runtime, dataset, error) : status;
+}
+
+cm_status cm_cli_dataset_rows(const cm_args *args, const cm_task *task, const char *fold_column,
+                              const cm_runtime *runtime, cm_dataset **dataset, cm_error *error) {
+    static char subset[256];
+    cm_dataset_options options = {.task = task, .labels = 1, .fold_column = fold_column};
+    cm_status status = data_options(args, &options, subset, error);
+    options.keep_duplicates = 1;
+    return status == CM_OK ? read_files(args, &options, runtime, dataset, error) : status;
 }

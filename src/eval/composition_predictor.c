@@ -2,16 +2,8 @@
  */
 #include "base/alloc.h"
 #include "eval/choice.h"
+#include "eval/composition.h"
 #include "metrics/regression.h"
-#include <math.h>
-#include <string.h>
-
-/* Characters whose shares are the composition of a type; of SMILES atoms, bonds, rings and charges. */
-static const char *const letters_of[] = {
-    [CM_RNA] = "ACGU",
-    [CM_PROTEIN] = "ACDEFGHIKLMNPQRSTVWY",
-    [CM_MOLECULE] = "CNOSPFlrIcnos=#(@+-1",
-};
 
 static const double penalties[] = {1e-4, 1e-2, 1};
 enum { PENALTIES = sizeof penalties / sizeof *penalties };
@@ -22,33 +14,18 @@ typedef struct table {
     double *x, *label; /* [n_pairs, width], [n_pairs] */
 } table;
 
-static int64_t side_width(cm_molecule_type type) {
-    return 2 + (int64_t)strlen(letters_of[type]);
-}
-
-/* log length, share of other characters, shares of the letters */
-static void describe(cm_molecule_type type, const cm_entity *entity, double *x) {
-    const char *letters = letters_of[type];
-    memset(x, 0, (size_t)side_width(type) * sizeof *x);
-    x[0] = log1p((double)entity->length);
-    for (int64_t i = 0; i < entity->length; i++) {
-        const char *at = strchr(letters, entity->text[i]);
-        x[at ? 2 + (at - letters) : 1] += 1.0 / (double)entity->length;
-    }
-}
-
 static cm_status table_make(table *t, const cm_predictor_call *call, cm_error *error) {
     const cm_dataset *d = call->dataset;
-    int64_t first = side_width(d->task->a);
+    int64_t first = cm_composition_width(d->task->a);
     t->affinity = d->task->affinity != 0;
-    t->width = first + side_width(d->task->b);
+    t->width = first + cm_composition_width(d->task->b);
     t->x = cm_new((size_t)d->n_pairs * (size_t)t->width, sizeof *t->x);
     t->label = cm_new((size_t)d->n_pairs, sizeof *t->label);
     if (!t->x || !t->label) return cm_fail_memory(error, (size_t)d->n_pairs * (size_t)t->width * 8);
     for (int64_t i = 0; i < d->n_pairs; i++) {
         double *row = t->x + i * t->width;
-        describe(d->task->a, &d->entities[0][d->pairs[i].entity[0]], row);
-        describe(d->task->b, &d->entities[1][d->pairs[i].entity[1]], row + first);
+        cm_composition_describe(d->task->a, &d->entities[0][d->pairs[i].entity[0]], row);
+        cm_composition_describe(d->task->b, &d->entities[1][d->pairs[i].entity[1]], row + first);
         t->label[i] = (double)call->label[i];
     }
     return CM_OK;

@@ -71,7 +71,7 @@ class Help(unittest.TestCase):
     def test_help_and_version(self):
         code, out, _ = run("--help")
         self.assertEqual(code, 0)
-        for command in ("predict", "train", "eval", "models"):
+        for command in ("predict", "train", "eval", "audit", "models"):
             self.assertIn(command, out)
             code, text, _ = run(command, "--help")
             self.assertEqual(code, 0)
@@ -96,7 +96,7 @@ class Help(unittest.TestCase):
     def test_examples_of_the_help_run(self):
         if not os.path.exists(os.path.join(SOURCE, "models/rna-protein.safetensors")):
             self.skipTest("needs the shipped models")
-        for command in ("predict", "train", "eval", "models"):
+        for command in ("predict", "train", "eval", "audit", "models"):
             text = run(command, "--help")[1]
             line = text[text.index("Example:\n") + 9:].strip()
             line = re.sub(r"^crossmamba", PROGRAM, line)
@@ -238,6 +238,50 @@ class Train(Files):
                            self.write("p.tsv", "id_a\tid_b\tlabel\nr0\tp0\t1\nr1\tp1\t1\n"), "--model", self.path("x"))
         self.assertEqual(code, 3)
         self.assertIn("both classes", err)
+
+
+class Audit(Files):
+    def audit(self, *more):
+        return run("audit", "--task", "rna-protein", *self.data(), "--quiet", *more)
+
+    def test_page_and_json(self):
+        file = self.path("audit.json")
+        code, out, err = self.audit("--json", file)
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn(f"{len(self.pairs)} rows", out)
+        self.assertNotIn("Overlap", out)
+        self.assertTrue(out.isascii() and max(map(len, out.splitlines())) <= 120)
+        with open(file, encoding="utf-8") as stream:
+            figures = json.load(stream)
+        self.assertEqual((figures["rows"], figures["repeats"], figures["contradictions"]), (len(self.pairs), 0, 0))
+        self.assertEqual(figures["side_a"]["molecules"], len(self.rna))
+        self.assertIsNone(figures["overlap"])
+        self.assertIn(f"{figures['predictability']['identity']['both']['MCC']:.3f}", out)
+        self.assertEqual(self.audit("--threads", "1")[1], out)
+
+    def test_gates(self):
+        with open(self.p, "a", encoding="utf-8") as stream:
+            a, b, y = self.pairs[0]
+            stream.write(f"{a}\t{b}\t{y}\n{a}\t{b}\t{1 - y}\n")
+        code, out, err = self.audit("--fail-on", "repeats,contradictions:1,composition:-1")
+        self.assertEqual(code, 3)
+        self.assertIn("2 rows repeat", out)
+        lines = [line for line in err.splitlines() if line.startswith("gate ")]
+        self.assertEqual([line.split()[1] for line in lines], ["repeats", "composition"], err)
+        self.assertEqual(lines[0], "gate repeats failed: 2 is above 0")
+        self.assertEqual(self.audit("--fail-on", "repeats:2,contradictions:1")[0], 0)
+        for gates, part in (("repeat", "repeat"), ("repeats:x", "number"), ("overlap", "overlap")):
+            code, _, err = self.audit("--fail-on", gates)
+            self.assertEqual(code, 2, err)
+            self.assertIn(part, err)
+
+    def test_overlap(self):
+        self.p = self.write("pairs.tsv", "id_a\tid_b\tlabel\tpart\n" + "".join(
+            f"{a}\t{b}\t{y}\t{'test' if i % 5 == 0 else 'train'}\n" for i, (a, b, y) in enumerate(self.pairs)))
+        code, out, err = self.audit("--fold-column", "part", "--fail-on", "overlap:0.5")
+        self.assertEqual(code, 3, err)
+        self.assertRegex(out, r"(?m)^  test +24 +100\.0 ")
+        self.assertIn("gate overlap failed", err)
 
 
 class Eval(Files):
