@@ -47,3 +47,4 @@ awk -v settings="$settings" -f tools/results.awk "$work"/*.tsv > docs/results.md
 mv docs/results.md.tmp docs/results.md
 echo "docs/results.md written" >&2
 sh tools/results_pretrained.sh "$program" "$data"
+sh tools/results_splits.sh "$program" "$data"
