@@ -6,7 +6,7 @@ program=$1 data=$2 work=build-results
 [ -d "$data" ] || { echo "no data sets at '$data': give DATA=FOLDER (datasets/README.md)" >&2; exit 1; }
 mkdir -p "$work"
 models=crossmamba,mlp,bilinear,gated,gated-static,id-only
-settings="--dim 64 --layers 2 --batch 64 --learning-rate 2e-3 --epochs 100 --patience 15"
+settings="--dim 64 --layers 2 --batch 64 --learning-rate 2e-3 --epochs 100 --patience 15 --calibration platt"
 layouts="pooled windows:4"
 
 evaluate() { # name, then the arguments of crossmamba eval

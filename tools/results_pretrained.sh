@@ -7,7 +7,7 @@ program=$1 data=$2 work=build-results page=docs/results.md
 mkdir -p "$work"
 CROSSMAMBA_CHECKPOINTS=$work/checkpoints CROSSMAMBA_STORE=$work/store
 export CROSSMAMBA_CHECKPOINTS CROSSMAMBA_STORE
-settings="--dim 64 --layers 2 --batch 64 --learning-rate 2e-3 --epochs 100 --patience 15 --layout pooled"
+settings="--dim 64 --layers 2 --batch 64 --learning-rate 2e-3 --epochs 100 --patience 15 --calibration platt --layout pooled"
 
 for name in rnabert_RNABERT pretraingnns_chem_gcn_contextpred; do
   [ -d "$work/checkpoints/$name" ] || "$program" models import "$data/weights/$name.pth"
