@@ -22,10 +22,10 @@ struct cm_sketches {
 };
 
 /* Codes of residues, -1: none. */
-static void residue_codes(cm_molecule_type type, int8_t code[256]) {
+static void residue_codes(cm_molecule_type type, int16_t code[256]) {
     const char *letters = type == CM_RNA ? "ACGU" : "ACDEFGHIKLMNPQRSTVWY";
-    memset(code, -1, 256);
-    for (int i = 0; letters[i]; i++) code[(unsigned char)letters[i]] = (int8_t)i;
+    memset(code, -1, 256 * sizeof *code);
+    for (int i = 0; letters[i]; i++) code[(unsigned char)letters[i]] = (int16_t)i;
 }
 
 static uint32_t power(uint32_t base, int exponent) {
@@ -37,7 +37,7 @@ static uint32_t power(uint32_t base, int exponent) {
 /* Marks in seen the k-mers of text and writes the new ones; their number. */
 static int64_t list_kmers(const cm_sketches *s, const char *text, uint64_t bound, uint8_t *seen,
                           uint32_t *out) {
-    int8_t code[256];
+    int16_t code[256];
     residue_codes(s->type, code);
     uint32_t base = s->type == CM_RNA ? 4 : 20, value = 0;
     int64_t n = 0;

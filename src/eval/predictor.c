@@ -42,9 +42,11 @@ static cm_status unknown(const char *name, cm_error *error) {
 /* The row of a plain name; NULL: there is none. */
 static const cm_predictor *find_plain(const char *name) {
     cm_table_row row;
-    for (int p = 0; p < PREDICTOR_COUNT; p++)
-        for (int i = 0; !predictors[p]->stage && own_row(predictors[p], i, &row); i++)
-            if (strcmp(row.name, name) == 0) return predictors[p];
+    for (int p = 0; p < PREDICTOR_COUNT; p++) {
+        const cm_predictor *predictor = predictors[p];
+        for (int i = 0; !predictor->stage && own_row(predictor, i, &row); i++)
+            if (strcmp(row.name, name) == 0) return predictor;
+    }
     return NULL;
 }
 
@@ -96,6 +98,7 @@ cm_status cm_predictor_find(const cm_predictor **predictor, const char *name, cm
 
 static cm_status check_row(const cm_predictor *predictor, const char *name, bool affinity, bool *similarity,
                            cm_error *error) {
+    if (!predictor) return unknown(name, error);
     *similarity = *similarity || predictor->similarity;
     if (predictor->serves & (affinity ? CM_SERVES_AFFINITY : CM_SERVES_BINARY)) return CM_OK;
     return cm_fail(error, CM_USAGE, NULL, "models",
@@ -103,7 +106,7 @@ static cm_status check_row(const cm_predictor *predictor, const char *name, bool
 }
 
 cm_status cm_predictor_check(const char *name, bool affinity, bool *similarity, cm_error *error) {
-    const cm_predictor *predictor;
+    const cm_predictor *predictor = NULL;
     char member[CM_MEMBERS_MAX][CM_MEMBER_NAME];
     CM_TRY(cm_predictor_find(&predictor, name, error));
     CM_TRY(check_row(predictor, name, affinity, similarity, error));

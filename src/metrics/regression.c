@@ -91,7 +91,7 @@ static void solve(problem *p, double *step) {
 
 /* Newton's method with step halving; the loss is convex. */
 static void minimise(problem *p, const cm_regression *m, double *weight) {
-    double step[SIZE], trial[SIZE], now = loss_at(p, m, weight);
+    double step[SIZE] = {0}, trial[SIZE], now = loss_at(p, m, weight);
     for (int round = 0; round < MOST_STEPS; round++) {
         derivatives(p, m, weight);
         solve(p, step);
