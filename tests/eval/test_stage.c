@@ -11,7 +11,6 @@
 #include "eval/inner.h"
 #include "eval/predictor.h"
 #include "synthetic.h"
-#include <dirent.h>
 
 enum { MOST_LINES = 256, MOST_MODELS = 8 };
 
@@ -132,14 +131,6 @@ static void a_stack_is_as_good_as_its_best_member(void **state) {
     synthetic_remove(&s);
 }
 
-static int files_in(const char *folder) {
-    DIR *dir = opendir(folder);
-    int n = 0;
-    while (dir && readdir(dir)) n++;
-    if (dir) closedir(dir);
-    return n - 2;
-}
-
 static void same_bits_for_threads_resuming_and_ids(void **state) {
     (void)state;
     static const char *const models[] = {"mlp", "mlp+memory", "stack:mlp/neighbour",
@@ -154,7 +145,7 @@ static void same_bits_for_threads_resuming_and_ids(void **state) {
         assert_memory_equal(first.pooled, r.pooled, sizeof r.pooled);
         assert_memory_equal(first.low, r.low, sizeof r.low);
         /* members once per fold on 5 inner parts and the whole: mlp and neighbour are kept */
-        assert_int_equal(files_in(folder), 2 * 3 * 6);
+        assert_int_equal(synthetic_files_in(folder), 2 * 3 * 6);
         if (round > 0) continue; /* lose some, as if interrupted */
         snprintf(command, sizeof command, "cd '%s' && ls | awk 'NR %% 3 == 0' | xargs rm", folder);
         assert_int_equal(system(command), 0);

@@ -10,7 +10,6 @@
 #include "io/safetensors.h"
 #include "model/network.h"
 #include "synthetic.h"
-#include <dirent.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -54,14 +53,6 @@ typedef struct collected {
 static int stop_after(void *context) {
     int *left = context;
     return --*left < 0;
-}
-
-static int files_in(const char *folder) {
-    DIR *dir = opendir(folder);
-    int n = 0;
-    while (dir && readdir(dir)) n++;
-    if (dir) closedir(dir);
-    return n;
 }
 
 static int collect(void *context, const cm_prediction *p) {
@@ -195,7 +186,7 @@ static void test_ensemble(void **state) {
         assert_float_equal(c[0].high[i] - c[0].low[i], c[0].high[0] - c[0].low[0], 1e-9);
     }
     assert_true(disagreement > 0 && disagreement < 2);
-    assert_int_equal(files_in(s.folder), 2 + 3 + 2); /* no checkpoint is left */
+    assert_int_equal(synthetic_files_in(s.folder), 2 + 3); /* no checkpoint is left */
     free(c);
     cm_dataset_destroy(d);
     synthetic_remove(&s);

@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include <crossmamba/crossmamba.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,15 @@ static inline cm_options synthetic_options(void) {
     o.dropout = 0;
     o.head_dropout = 0;
     return o;
+}
+
+/* Entries of a folder besides itself and its parent; -2 when it cannot be opened. */
+static inline int synthetic_files_in(const char *folder) {
+    DIR *dir = opendir(folder);
+    int n = -2;
+    while (dir && readdir(dir)) n++;
+    if (dir) closedir(dir);
+    return n;
 }
 
 #endif
