@@ -2,6 +2,7 @@
  * (tests/fixtures/make_encoders.py), damaged checkpoints, and RNABERT with its published weights. */
 #include "base/alloc.h"
 #include "encoders/family.h"
+#include "encoders/transformer.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include <math.h>
@@ -41,7 +42,7 @@ static const char *const fixtures[] = {"esm2-layers",
                                        "rnabert-bert",
                                        "rnabert-module",
                                        "rnabert-bare"};
-enum { FIXTURES = sizeof fixtures / sizeof *fixtures, MAX_INPUTS = 16 };
+enum { FIXTURES = sizeof fixtures / sizeof *fixtures, MAX_INPUTS = 16, MAX_TOKENS = 512 };
 
 static char *fixture_path(char *path, size_t size, const char *name, const char *suffix) {
     const char *root = getenv("CROSSMAMBA_SOURCE");
@@ -133,20 +134,27 @@ static void close_trial(trial *t) {
     cm_safetensors_close(t->reference);
 }
 
-/* Largest difference of out from the stored layer, divided by the largest stored value. */
-static double difference(const trial *t, int i, int layer) {
+/* Largest difference of each row of out from the stored layer, divided by the largest stored value of all
+ * rows; rows[n] may be NULL. Returns the largest of the rows. */
+static double difference(const trial *t, int i, int layer, double *rows) {
     const input *in = &t->inputs[i];
     const cm_tensor *want = cm_safetensors_find(t->reference, cm_format("%d.layer.%d", i, layer).text);
     if (!want || in->n == 0) return 0;
+    size_t count = want->bytes / sizeof(float), width = count / (size_t)in->n;
     double largest = 1e-30, most = 0;
-    for (size_t j = 0; j < want->bytes / sizeof(float); j++) {
-        float value;
-        memcpy(&value, (const char *)want->data + j * sizeof value, sizeof value);
-        largest = fmax(largest, fabs((double)value));
-        double apart = fabs((double)in->out[j] - (double)value);
-        most = apart <= most ? most : apart; /* NaN stays */
-    }
-    return most / largest;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t j = 0; j < count; j++) {
+            float value;
+            memcpy(&value, (const char *)want->data + j * sizeof value, sizeof value);
+            largest = fmax(largest, fabs((double)value));
+            if (pass == 0) continue;
+            double apart = fabs((double)in->out[j] - (double)value) / largest;
+            most = apart <= most ? most : apart; /* NaN stays */
+            if (!rows) continue;
+            double *row = &rows[j / width], before = j % width ? *row : 0;
+            *row = apart <= before ? before : apart;
+        }
+    return most;
 }
 
 static bool stored(const trial *t, int layer) {
@@ -154,7 +162,7 @@ static bool stored(const trial *t, int layer) {
 }
 
 static void compare(const trial *t, int i, int layer, const char *how) {
-    double apart = difference(t, i, layer);
+    double apart = difference(t, i, layer, NULL);
     if (!(apart <= 1e-5)) fail_msg("%s: input %d, layer %d, %s: %.3g", t->name, i, layer, how, apart);
 }
 
@@ -219,24 +227,51 @@ static void test_texts(void **state) {
     cm_team_destroy(team);
 }
 
-/* Rounded weights stay near the reference and are used at all. */
+/* The largest difference of the rows of the last layer over all inputs. spared: that many rows of each input,
+ * those that differ most, do not count. */
+static double rounded_difference(trial *t, int spared) {
+    const cm_engine *engine = t->m.family->engine;
+    int layers = engine->layers(t->m.state);
+    double most = 0;
+    cm_error error;
+    for (int i = 0; i < t->n_inputs; i++) {
+        const input *in = &t->inputs[i];
+        double rows[MAX_TOKENS] = {0};
+        assert_in_range(in->n, 0, MAX_TOKENS);
+        check(engine->run_ids(t->m.state, NULL, layers, in->ids, in->n, in->out, &error), &error);
+        difference(t, i, layers, rows);
+        for (int s = 0; s < spared; s++) {
+            int64_t top = 0;
+            for (int64_t r = 0; r < in->n; r++) top = rows[r] > rows[top] ? r : top;
+            rows[top] = 0;
+        }
+        for (int64_t r = 0; r < in->n; r++) most = rows[r] <= most ? most : rows[r];
+    }
+    return most;
+}
+
+static bool linear_attention(const trial *t) {
+    const cm_transformer_rules *rules = t->m.family->rules;
+    return rules->linear_attention;
+}
+
+/* Rounded weights stay near the reference and are used at all. The bound is a rounding (2^-9 of a value in
+ * bf16, 1/254 of a row's largest in int8) for both factors of four products in each of three layers, the most
+ * that the checkpoints have. Linear attention jumps where a token loses its last positive feature: without
+ * one its output is 0, with one, however small, a mean of values. With four or five features some token of a
+ * text is that near: the formulas of make_encoders.py in float64, with the weights and inputs of the products
+ * rounded to bf16, move the same tokens as far (molformer-hub 0.337, molformer-original 0.113 and 0.166) and
+ * no other beyond 0.02. One token of a text is therefore spared there. */
 static void test_precisions(void **state) {
     (void)state;
     static const cm_precision precisions[] = {CM_BF16, CM_INT8};
+    static const double unit[] = {0x1p-9, 1.0 / 254};
     for (int f = 0; f < FIXTURES; f++)
         for (int p = 0; p < 2; p++) {
             trial t;
-            cm_error error;
-            double most = 0;
             open_trial(&t, fixtures[f], precisions[p]);
-            const cm_engine *engine = t.m.family->engine;
-            int layers = engine->layers(t.m.state);
-            for (int i = 0; i < t.n_inputs; i++) {
-                const input *in = &t.inputs[i];
-                check(engine->run_ids(t.m.state, NULL, layers, in->ids, in->n, in->out, &error), &error);
-                most = fmax(most, difference(&t, i, layers));
-            }
-            if (!(most > 1e-5 && most < 0.3)) fail_msg("%s, precision %d: %.3g", t.name, p, most);
+            double most = rounded_difference(&t, linear_attention(&t));
+            if (!(most > 1e-5 && most < 24 * unit[p])) fail_msg("%s, precision %d: %.3g", t.name, p, most);
             close_trial(&t);
         }
 }
