@@ -1,0 +1,325 @@
+/* Growing extremely randomised trees. */
+#include "trees/forest.h"
+#include "base/alloc.h"
+#include "base/rng.h"
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+enum { KEY_TREE = 0x74726565, KEY_CUT = 1, KEY_LEFT, KEY_RIGHT, LEAF = -1, GRAIN = 64 };
+
+typedef struct node {
+    int32_t column; /* LEAF, or the column that cut is for */
+    int32_t left;   /* number of the left child; the right one follows it */
+    float cut;
+    float value; /* mean label */
+} node;
+
+typedef struct tree {
+    node *nodes;
+    int64_t n, room;
+} tree;
+
+struct cm_forest {
+    int64_t width;
+    int n_trees;
+    tree *trees;
+};
+
+/* One column, with the block's way from rows to items. */
+typedef struct column {
+    const float *value;
+    const int32_t *item;
+} column;
+
+static int64_t width_of(const cm_forest_table *table) {
+    int64_t width = 0;
+    for (int b = 0; b < table->n_blocks; b++) width += table->block[b].width;
+    return width;
+}
+
+static column column_of(const cm_forest_table *table, int64_t c) {
+    int b = 0;
+    for (; c >= table->block[b].width; b++) c -= table->block[b].width;
+    const cm_forest_block *block = &table->block[b];
+    return (column){block->value + c * block->items, block->item};
+}
+
+static float cell(column c, int64_t row) {
+    return c.value[c.item ? c.item[row] : row];
+}
+
+/* ---- growing ---- */
+
+typedef struct growth {
+    const cm_forest_table *table;
+    const double *label;
+    const int64_t *index;
+    const cm_forest_options *options;
+    int64_t n, width, tried;
+    cm_forest *forest;
+    cm_status *status; /* [trees] */
+} growth;
+
+/* A tree while it grows, with its thread's work space. */
+typedef struct sprout {
+    const growth *g;
+    tree *tree;
+    int64_t *rows, *spare;     /* [n] rows of the open nodes; for the partition */
+    double *label;             /* [n] of the node's rows */
+    float *value;              /* [n] one column of them */
+    int32_t *columns, *drawn;  /* [width] columns in order; the place of each draw of a node */
+    struct open_node *pending; /* [n + 1] */
+} sprout;
+
+typedef struct open_node {
+    int64_t begin, end;
+    uint64_t key;
+    int32_t number;
+} open_node;
+
+typedef struct split {
+    int32_t column;
+    float cut;
+    double gain;
+} split;
+
+static void sprout_clear(sprout *s) {
+    cm_free(s->rows);
+    cm_free(s->spare);
+    cm_free(s->label);
+    cm_free(s->value);
+    cm_free(s->columns);
+    cm_free(s->drawn);
+    cm_free(s->pending);
+}
+
+static bool sprout_make(sprout *s) {
+    size_t n = (size_t)s->g->n;
+    s->rows = cm_new(n, sizeof *s->rows);
+    s->spare = cm_new(n, sizeof *s->spare);
+    s->label = cm_new(n, sizeof *s->label);
+    s->value = cm_new(n, sizeof *s->value);
+    s->columns = cm_new((size_t)s->g->width, sizeof *s->columns);
+    s->drawn = cm_new((size_t)s->g->width, sizeof *s->drawn);
+    s->pending = cm_new(n + 1, sizeof *s->pending);
+    if (!s->rows || !s->spare || !s->label || !s->value || !s->columns || !s->drawn || !s->pending)
+        return false;
+    memcpy(s->rows, s->g->index, n * sizeof *s->rows);
+    for (int32_t c = 0; c < s->g->width; c++) s->columns[c] = c;
+    return true;
+}
+
+static bool add_nodes(tree *t, int count) {
+    if (t->n + count > t->room) {
+        int64_t room = 2 * t->room + 16;
+        node *nodes = cm_resize(t->nodes, (size_t)room, sizeof *nodes);
+        if (!nodes) return false;
+        t->nodes = nodes;
+        t->room = room;
+    }
+    t->n += count;
+    return true;
+}
+
+/* Copies the node's part of a column to value; false when it is constant. */
+static bool gather(const sprout *s, const open_node *o, int32_t c, float *least, float *most) {
+    column from = column_of(s->g->table, c);
+    int64_t n = o->end - o->begin;
+    const int64_t *rows = s->rows + o->begin;
+    for (int64_t i = 0; i < n; i++) s->value[i] = cell(from, rows[i]);
+    float low = s->value[0], high = s->value[0];
+    for (int64_t i = 1; i < n; i++) {
+        low = s->value[i] < low ? s->value[i] : low;
+        high = s->value[i] > high ? s->value[i] : high;
+    }
+    *least = low;
+    *most = high;
+    return low < high;
+}
+
+/* Judges one cut of the gathered column. */
+static void consider(const sprout *s, int64_t n, double sum, split next, split *best) {
+    double left = 0;
+    int64_t n_left = 0;
+    for (int64_t i = 0; i < n; i++) {
+        bool goes = s->value[i] <= next.cut;
+        n_left += goes;
+        left += goes ? s->label[i] : 0;
+    }
+    int64_t n_right = n - n_left;
+    if (n_left < s->g->options->leaf || n_right < s->g->options->leaf) return;
+    next.gain = left * left / (double)n_left + (sum - left) * (sum - left) / (double)n_right;
+    if (next.gain > best->gain) *best = next;
+}
+
+static void swap(int32_t *columns, int64_t i, int64_t k) {
+    int32_t c = columns[i];
+    columns[i] = columns[k];
+    columns[k] = c;
+}
+
+/* Draws columns and cuts; column LEAF: none divides the node. Draw d swaps column d with one at or behind it;
+ * the swaps are taken back, so that a draw depends on its node alone. */
+static split choose(sprout *s, const open_node *o, double sum) {
+    split best = {.column = LEAF, .gain = -1};
+    int64_t width = s->g->width, used = 0, draws = 0;
+    uint64_t key = cm_rng_key(o->key, KEY_CUT, 0);
+    for (; draws < width && used < s->g->tried; draws++) {
+        float least, most;
+        int64_t at = draws + (int64_t)cm_rng_below(key, (uint64_t)(2 * draws), (uint64_t)(width - draws));
+        s->drawn[draws] = (int32_t)at;
+        swap(s->columns, draws, at);
+        if (!gather(s, o, s->columns[draws], &least, &most)) continue;
+        used++;
+        double share = cm_rng_uniform(key, (uint64_t)(2 * draws + 1));
+        float cut = (float)((double)least + share * ((double)most - (double)least));
+        if (cut >= most) cut = least;
+        consider(s, o->end - o->begin, sum, (split){.column = s->columns[draws], .cut = cut}, &best);
+    }
+    while (draws-- > 0) swap(s->columns, draws, s->drawn[draws]);
+    return best;
+}
+
+/* Rows that go left come first; both keep their order. Returns where the right ones begin. */
+static int64_t divide(sprout *s, const open_node *o, const split *by) {
+    column from = column_of(s->g->table, by->column);
+    int64_t left = o->begin, right = 0;
+    for (int64_t i = o->begin; i < o->end; i++) {
+        int64_t row = s->rows[i];
+        if (cell(from, row) <= by->cut)
+            s->rows[left++] = row;
+        else
+            s->spare[right++] = row;
+    }
+    memcpy(s->rows + left, s->spare, (size_t)right * sizeof *s->rows);
+    return left;
+}
+
+/* Makes node o a leaf, or divides it and leaves its children pending. */
+static bool grow_node(sprout *s, open_node o, int64_t *pending) {
+    int64_t n = o.end - o.begin;
+    double sum = 0;
+    bool equal = true;
+    for (int64_t i = 0; i < n; i++) {
+        s->label[i] = s->g->label[s->rows[o.begin + i]];
+        sum += s->label[i];
+        equal = equal && s->label[i] == s->label[0];
+    }
+    s->tree->nodes[o.number] = (node){.column = LEAF, .value = (float)(sum / (double)n)};
+    if (equal || n < 2 * s->g->options->leaf) return true;
+    split by = choose(s, &o, sum);
+    if (by.column == LEAF) return true;
+    int64_t middle = divide(s, &o, &by);
+    int32_t left = (int32_t)s->tree->n;
+    if (!add_nodes(s->tree, 2)) return false;
+    s->tree->nodes[o.number].column = by.column;
+    s->tree->nodes[o.number].cut = by.cut;
+    s->tree->nodes[o.number].left = left;
+    s->pending[(*pending)++] = (open_node){middle, o.end, cm_rng_key(o.key, KEY_RIGHT, 0), left + 1};
+    s->pending[(*pending)++] = (open_node){o.begin, middle, cm_rng_key(o.key, KEY_LEFT, 0), left};
+    return true;
+}
+
+static bool grow_tree(const growth *g, int64_t t) {
+    sprout s = {.g = g, .tree = &g->forest->trees[t]};
+    int64_t pending = 0;
+    bool done = sprout_make(&s) && add_nodes(s.tree, 1);
+    if (done)
+        s.pending[pending++] = (open_node){0, g->n, cm_rng_key(g->options->seed, KEY_TREE, (uint64_t)t), 0};
+    while (done && pending > 0) {
+        open_node next = s.pending[--pending];
+        done = grow_node(&s, next, &pending);
+    }
+    sprout_clear(&s);
+    return done;
+}
+
+static void grow_trees(void *context, int64_t begin, int64_t end, int member) {
+    (void)member;
+    growth *g = context;
+    for (int64_t t = begin; t < end; t++) g->status[t] = grow_tree(g, t) ? CM_OK : CM_MEMORY;
+}
+
+static cm_status grow_all(growth *g, cm_team *team, cm_error *error) {
+    int trees = g->options->trees;
+    g->forest->trees = cm_new((size_t)trees, sizeof *g->forest->trees);
+    g->status = cm_new((size_t)trees, sizeof *g->status);
+    if (!g->forest->trees || !g->status) return cm_fail_memory(error, (size_t)trees * sizeof(tree));
+    cm_team_for(team, trees, 1, grow_trees, g);
+    for (int t = 0; t < trees; t++)
+        if (g->status[t] != CM_OK) return cm_fail_memory(error, 0);
+    return CM_OK;
+}
+
+cm_status cm_forest_fit(cm_forest **forest, const cm_forest_table *table, const double *label,
+                        const int64_t *index, int64_t n, const cm_forest_options *options, cm_team *team,
+                        cm_error *error) {
+    assert(n >= 1 && options->leaf >= 1 && options->trees >= 1);
+    int64_t width = width_of(table), root = (int64_t)(sqrt((double)width) + 0.5);
+    growth g = {.table = table,
+                .label = label,
+                .index = index,
+                .options = options,
+                .n = n,
+                .width = width,
+                .tried = options->columns > 0 ? options->columns : root,
+                .forest = cm_new(1, sizeof *g.forest)};
+    if (!g.forest) return cm_fail_memory(error, sizeof *g.forest);
+    g.forest->width = width;
+    g.forest->n_trees = options->trees;
+    cm_status status = grow_all(&g, team, error);
+    cm_free(g.status);
+    if (status == CM_OK)
+        *forest = g.forest;
+    else
+        cm_forest_destroy(g.forest);
+    return status;
+}
+
+void cm_forest_destroy(cm_forest *forest) {
+    if (!forest) return;
+    for (int t = 0; forest->trees && t < forest->n_trees; t++) cm_free(forest->trees[t].nodes);
+    cm_free(forest->trees);
+    cm_free(forest);
+}
+
+int64_t cm_forest_nodes(const cm_forest *forest) {
+    int64_t n = 0;
+    for (int t = 0; t < forest->n_trees; t++) n += forest->trees[t].n;
+    return n;
+}
+
+/* ---- scoring ---- */
+
+typedef struct scoring {
+    const cm_forest *forest;
+    const cm_forest_table *table;
+    const int64_t *index;
+    double *score;
+} scoring;
+
+static float descend(const tree *t, const cm_forest_table *table, int64_t row) {
+    const node *at = t->nodes;
+    while (at->column != LEAF)
+        at = t->nodes + at->left + !(cell(column_of(table, at->column), row) <= at->cut);
+    return at->value;
+}
+
+/* Tree by tree, so that a tree stays in the cache; a row's sum is in the order of the trees all the same. */
+static void score_rows(void *context, int64_t begin, int64_t end, int member) {
+    (void)member;
+    const scoring *s = context;
+    for (int64_t i = begin; i < end; i++) s->score[i] = 0;
+    for (int t = 0; t < s->forest->n_trees; t++)
+        for (int64_t i = begin; i < end; i++)
+            s->score[i] += (double)descend(&s->forest->trees[t], s->table, s->index[i]);
+    for (int64_t i = begin; i < end; i++) s->score[i] /= s->forest->n_trees;
+}
+
+void cm_forest_scores(const cm_forest *forest, const cm_forest_table *table, const int64_t *index, int64_t m,
+                      double *score, cm_team *team) {
+    assert(width_of(table) == forest->width);
+    scoring s = {forest, table, index, score};
+    cm_team_for(team, m, GRAIN, score_rows, &s);
+}
