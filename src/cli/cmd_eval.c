@@ -10,7 +10,7 @@ static const cm_arg_row rows[] = {
     CM_DATA_ROWS,
     {"model", "FILE|NAME", false, false, "test this trained model instead of cross-validating"},
     {"compare", "LIST", false, false, "predictors, see below [crossmamba,mlp,bilinear,gated,id-only]"},
-    {"memory", NULL, false, false, "also NAME+memory for every NAME of --compare"},
+    {"memory", NULL, false, false, "also NAME+memory for every NAME of --compare, and presence"},
     {"split", "KIND", false, false,
      "random, stratified, cold-a, cold-b, cold-both, cluster-a, cluster-b, cluster-both, column or "
      "column-cold "
@@ -118,6 +118,17 @@ static int add_memory(const char **names, int n, char *text, size_t size) {
     return count;
 }
 
+/* No memory without its control beside it. */
+static int add_presence(const char **names, int n) {
+    bool memory = false, presence = false;
+    for (int i = 0; i < n; i++) {
+        memory = memory || strstr(names[i], "+memory");
+        presence = presence || strcmp(names[i], "presence") == 0;
+    }
+    if (memory && !presence && n < MAX_MODELS) names[n++] = "presence";
+    return n;
+}
+
 static cm_status cross_validate(const cm_args *args, const cm_options *options, const cm_dataset *dataset,
                                 const cm_runtime *runtime, cm_output *output, cm_error *error) {
     char list[512], memory[1024];
@@ -125,6 +136,7 @@ static cm_status cross_validate(const cm_args *args, const cm_options *options, 
     snprintf(list, sizeof list, "%s", compare ? compare : "crossmamba,mlp,bilinear,gated,id-only");
     int n_names = split_list(list, names);
     if (cm_args_get(args, "memory")) n_names = add_memory(names, n_names, memory, sizeof memory);
+    n_names = add_presence(names, n_names);
     const char *split = cm_args_get(args, "split");
     bool given = cm_args_get(args, "fold-column") != NULL;
     long folds, repeats, scramble;
@@ -205,7 +217,8 @@ const cm_command cm_command_eval = {
             "conformal intervals\n"
             "(binary: classes in the set). id-only is the baseline that sees which molecule a pair has, but "
             "no sequence. NAME+memory adds the known\nlabels of the same and of similar molecules to a "
-            "predictor, stack:A/B combines predictors.",
+            "predictor; presence, its control, is then\nadded by itself: it sees which pairs are listed, not "
+            "their labels. stack:A/B combines predictors.",
     .example =
         "crossmamba eval --model rna-protein --a examples/rna.fasta --b examples/protein.fasta --pairs "
         "examples/rna-protein.tsv",

@@ -43,7 +43,7 @@ static cm_status work_make(work *w, cm_error *error) {
     if (!w->position || !w->fit || !w->target || !w->label || !w->held || !w->score)
         return cm_fail_memory(error, candidates * most * 16);
     return cm_inner_make(&w->inner, call->dataset, call->train, call->n_train, call->test, call->n_test,
-                         (uint64_t)call->options->seed, error);
+                         CM_INNER_FOLDS, (uint64_t)call->options->seed, error);
 }
 
 /* Scores what part p holds out with every candidate. */

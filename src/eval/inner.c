@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { KEY_INNER = 21, FOLDS = 5, BLOCKS = 3, FEWEST = 2 * FOLDS };
+enum { KEY_INNER = 21, BLOCKS = 3, FEWEST = 10 };
 
 void cm_inner_clear(cm_inner *inner) {
     cm_free(inner->part);
@@ -35,7 +35,7 @@ static cm_status find_new(const cm_dataset *d, const int64_t *train, int64_t n, 
 /* Deals the molecules of side that train names, in random order, each to the fold with the fewest pairs. */
 static cm_status deal_molecules(const cm_dataset *d, const int64_t *train, int64_t n, int side, int folds,
                                 uint64_t seed, int32_t *fold, cm_error *error) {
-    int64_t count = d->n_entities[side], load[FOLDS] = {0};
+    int64_t count = d->n_entities[side], load[CM_INNER_MOST] = {0};
     int64_t *order = cm_new((size_t)count, sizeof *order), *pairs = cm_new((size_t)count, sizeof *pairs);
     int32_t *of = cm_new((size_t)count, sizeof *of);
     if (order && pairs && of) {
@@ -80,10 +80,10 @@ static bool usable(const cm_inner *inner) {
 }
 
 static cm_status divide_cold(cm_inner *inner, const cm_dataset *d, const int64_t *train,
-                             const bool new_side[2], uint64_t seed, cm_error *error) {
+                             const bool new_side[2], int folds, uint64_t seed, cm_error *error) {
     bool both = new_side[0] && new_side[1];
-    inner->n_parts = both ? BLOCKS * BLOCKS : FOLDS;
-    CM_TRY(deal_molecules(d, train, inner->n, new_side[0] ? 0 : 1, both ? BLOCKS : FOLDS, seed, inner->part,
+    inner->n_parts = both ? BLOCKS * BLOCKS : folds;
+    CM_TRY(deal_molecules(d, train, inner->n, new_side[0] ? 0 : 1, both ? BLOCKS : folds, seed, inner->part,
                           error));
     if (both) {
         int32_t *other = cm_new((size_t)inner->n, sizeof *other);
@@ -98,20 +98,20 @@ static cm_status divide_cold(cm_inner *inner, const cm_dataset *d, const int64_t
 }
 
 cm_status cm_inner_make(cm_inner *inner, const cm_dataset *dataset, const int64_t *train, int64_t n,
-                        const int64_t *test, int64_t m, uint64_t seed, cm_error *error) {
+                        const int64_t *test, int64_t m, int folds, uint64_t seed, cm_error *error) {
     *inner = (cm_inner){.n = n};
     if (n < FEWEST) return CM_OK;
     inner->part = cm_new((size_t)n, sizeof *inner->part);
-    inner->fits = cm_new((size_t)n * BLOCKS * BLOCKS, sizeof *inner->fits);
-    if (!inner->part || !inner->fits) return cm_fail_memory(error, (size_t)n * 13);
+    inner->fits = cm_new((size_t)n * CM_INNER_MOST, sizeof *inner->fits);
+    if (!inner->part || !inner->fits) return cm_fail_memory(error, (size_t)n * (4 + CM_INNER_MOST));
     bool new_side[2];
     CM_TRY(find_new(dataset, train, n, test, m, new_side, error));
     if (new_side[0] || new_side[1]) {
-        CM_TRY(divide_cold(inner, dataset, train, new_side, seed, error));
+        CM_TRY(divide_cold(inner, dataset, train, new_side, folds, seed, error));
         if (usable(inner)) return CM_OK;
     }
-    inner->n_parts = FOLDS;
-    CM_TRY(cm_split_folds(dataset, train, n, FOLDS, cm_rng_key(seed, KEY_INNER, 2), inner->part, error));
+    inner->n_parts = folds;
+    CM_TRY(cm_split_folds(dataset, train, n, folds, cm_rng_key(seed, KEY_INNER, 2), inner->part, error));
     set_fits(inner, false);
     return CM_OK;
 }

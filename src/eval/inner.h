@@ -6,7 +6,7 @@
 #include "metrics/calibrate.h"
 #include <stdbool.h>
 
-enum { CM_INNER_MOST = 9 }; /* parts */
+enum { CM_INNER_FOLDS = 5, CM_INNER_MOST = 10 }; /* folds for choices; most parts */
 
 /* Parts of the training pairs; every pair is held out by exactly one. */
 typedef struct cm_inner {
@@ -16,13 +16,13 @@ typedef struct cm_inner {
     bool *fits;    /* [n_parts, n] whether pair i trains part p */
 } cm_inner;
 
-/* Divides the pairs train[n] as their test pairs are divided from them: at random by label (5 parts); when
- * most of test[m] name a molecule of one side that no training pair has, by whole molecules of that side (5
- * parts); when most have two such molecules, both sides by 3, a part for each block, trained on the pairs
- * that share neither fold (9 parts). Labels of test pairs are not looked at. A division that would leave a
- * part without pairs to fit falls back to random. */
+/* folds: 2 to CM_INNER_MOST. Divides the pairs train[n] as their test pairs are divided from them: at random
+ * by label into folds parts; when most of test[m] name a molecule of one side that no training pair has, by
+ * whole molecules of that side (folds parts); when most have two such molecules, both sides by 3, a part for
+ * each block, trained on the pairs that share neither fold (9 parts). Labels of test pairs are not looked at.
+ * A division that would leave a part without pairs to fit falls back to random. */
 cm_status cm_inner_make(cm_inner *inner, const cm_dataset *dataset, const int64_t *train, int64_t n,
-                        const int64_t *test, int64_t m, uint64_t seed, cm_error *error);
+                        const int64_t *test, int64_t m, int folds, uint64_t seed, cm_error *error);
 void cm_inner_clear(cm_inner *inner);
 
 /* Positions (into train) of the pairs that fit part p, or with held those that it holds out; the count. index

@@ -1,153 +1,120 @@
-/* "NAME+memory": a predictor's score and the label history of both molecules in a penalised linear model.
- * Training rows come from inner folds: the score of the part that holds the pair out, and the history that
- * part knows, so that they look as tested pairs will. Each stands there four times: as it is, and as if
- * molecule A, B or both were new (entity dropout). */
+/* "NAME+memory": a predictor's score and the label history of both molecules in extremely randomised trees,
+ * then weighed against the score alone. "presence": the same trees on what the list of training pairs says
+ * without its labels, as the control that memory has to beat. */
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "eval/choice.h"
-#include "eval/history.h"
+#include "eval/memory_rows.h"
 #include "eval/stage.h"
-#include "metrics/regression.h"
-#include <string.h>
+#include <math.h>
 
-/* The score, the score where A, B and both are new, whether both are, the history. */
-enum { SCORE_COLUMNS = 5, WIDTH = SCORE_COLUMNS + CM_HISTORY_WIDTH };
-
-static const double penalties[] = {1e-3, 1e-2, 1e-1};
-enum { PENALTIES = sizeof penalties / sizeof *penalties };
+/* Trees of the forest that scores tested pairs, and of those that score held-out training pairs. */
+enum { TREES = 300, INNER_TREES = 100, LEAF = 2, COLUMNS_SHARE = 3, KEY_FOREST = 41 };
 
 typedef struct work {
     const cm_predictor_call *call;
     const cm_inner *inner;
-    double *base_held, *base_test; /* [n_train], [n_test] scores without memory */
-    double *x, *row_label;         /* [n_train, CM_HIDES, WIDTH], [n_train, CM_HIDES] */
-    double *label, *held;          /* [n_train] */
-    double *test_x;                /* [n_test, WIDTH] */
-    int64_t *known, *rows;         /* [n_train], [n_train * CM_HIDES] */
+    cm_memory_base base;
+    cm_memory_rows rows;
+    double *label;        /* [n_train] */
+    double *held, *test;  /* [2, n_train], [2, n_test]: score of the forest; of the base */
+    double *final, *leaf; /* [n_train] held-out scores that are calibrated; [n_train + n_test] of a forest */
+    int64_t *index;       /* [rows] */
 } work;
 
 static void work_clear(work *w) {
-    cm_free(w->base_held);
-    cm_free(w->base_test);
-    cm_free(w->x);
-    cm_free(w->row_label);
+    cm_memory_rows_clear(&w->rows);
     cm_free(w->label);
     cm_free(w->held);
-    cm_free(w->test_x);
-    cm_free(w->known);
-    cm_free(w->rows);
+    cm_free(w->test);
+    cm_free(w->final);
+    cm_free(w->leaf);
+    cm_free(w->index);
 }
 
-static cm_status work_make(work *w, cm_error *error) {
-    size_t n = (size_t)w->call->n_train, m = (size_t)w->call->n_test;
-    w->base_held = cm_new(n, sizeof(double));
-    w->base_test = cm_new(m, sizeof(double));
-    w->x = cm_new(n * CM_HIDES * WIDTH, sizeof(double));
-    w->row_label = cm_new(n * CM_HIDES, sizeof(double));
-    w->label = cm_choice_labels(w->call);
-    w->held = cm_new(n, sizeof(double));
-    w->test_x = cm_new(m * WIDTH, sizeof(double));
-    w->known = cm_new(n, sizeof *w->known);
-    w->rows = cm_new(n * CM_HIDES, sizeof *w->rows);
-    if (!w->base_held || !w->base_test || !w->x || !w->row_label || !w->label || !w->held || !w->test_x ||
-        !w->known || !w->rows)
-        return cm_fail_memory(error, n * CM_HIDES * WIDTH * sizeof(double));
-    for (size_t i = 0; i < n * CM_HIDES; i++) w->row_label[i] = w->label[i / CM_HIDES];
-    return CM_OK;
-}
-
-static void fill_row(double score, const double *history, double *x) {
-    double a = history[cm_history_none(0)], b = history[cm_history_none(1)];
-    x[0] = score;
-    x[1] = score * a;
-    x[2] = score * b;
-    x[3] = score * a * b;
-    x[4] = a * b;
-    memcpy(x + SCORE_COLUMNS, history, CM_HISTORY_WIDTH * sizeof *x);
-}
-
-/* The rows of the pairs that part p holds out. */
-static cm_status fill_part(work *w, int p, cm_error *error) {
-    double rows[CM_HIDES * CM_HISTORY_WIDTH];
-    cm_history *history = NULL;
-    int64_t n = cm_inner_list(w->inner, p, false, w->known);
-    for (int64_t i = 0; i < n; i++) w->known[i] = w->call->train[w->known[i]];
-    if (cm_stopped(w->call->runtime)) return cm_fail(error, CM_INTERRUPTED, NULL, NULL, NULL, "stopped");
-    CM_TRY(cm_history_create(&history, w->call, w->known, n, error));
-    for (int64_t i = 0; i < w->call->n_train; i++) {
-        if (w->inner->part[i] != p) continue;
-        cm_history_rows(history, w->call->train[i], rows);
-        for (int hide = 0; hide < CM_HIDES; hide++)
-            fill_row(w->base_held[i], rows + hide * CM_HISTORY_WIDTH, w->x + (i * CM_HIDES + hide) * WIDTH);
-    }
-    cm_history_destroy(history);
-    return CM_OK;
-}
-
-static cm_status fill_test(work *w, cm_error *error) {
-    double rows[CM_HIDES * CM_HISTORY_WIDTH];
-    cm_history *history = NULL;
-    CM_TRY(cm_history_create(&history, w->call, w->call->train, w->call->n_train, error));
-    for (int64_t i = 0; i < w->call->n_test; i++) {
-        cm_history_rows(history, w->call->test[i], rows);
-        fill_row(w->base_test[i], rows, w->test_x + i * WIDTH);
-    }
-    cm_history_destroy(history);
-    return CM_OK;
-}
-
-/* Fits without the pairs of part p (-1: with all). */
-static cm_status fit(work *w, int p, double penalty, cm_regression *model, cm_error *error) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < w->call->n_train; i++)
-        for (int hide = 0; hide < CM_HIDES && w->inner->part[i] != p; hide++)
-            w->rows[n++] = i * CM_HIDES + hide;
-    return cm_regression_fit(model, w->call->dataset->task->affinity, w->x, WIDTH, w->row_label, w->rows, n,
-                             penalty, error);
-}
-
-/* held[n_train]: scores of pairs by models that were fitted without their part. */
-static cm_status cross_fit(work *w, double penalty, cm_error *error) {
-    cm_regression model;
-    for (int p = 0; p < w->inner->n_parts; p++) {
-        CM_TRY(fit(w, p, penalty, &model, error));
-        for (int64_t i = 0; i < w->call->n_train; i++)
-            if (w->inner->part[i] == p) w->held[i] = cm_regression_score(&model, w->x + i * CM_HIDES * WIDTH);
-    }
-    return CM_OK;
-}
-
-static cm_status choose_penalty(work *w, double *penalty, cm_error *error) {
-    double least = 0;
-    for (int c = 0; c < PENALTIES; c++) {
-        CM_TRY(cross_fit(w, penalties[c], error));
-        double loss = cm_inner_loss(w->call->dataset->task->affinity, w->held, w->label, w->call->n_train);
-        if (c > 0 && loss >= least) continue;
-        least = loss;
-        *penalty = penalties[c];
-    }
-    return cross_fit(w, *penalty, error);
-}
-
-static cm_status run_stage(work *w, cm_error *error) {
+static cm_status work_make(work *w, bool labels, cm_error *error) {
     const cm_predictor_call *call = w->call;
-    double penalty = penalties[0];
-    cm_regression model;
-    CM_TRY(work_make(w, error));
-    CM_TRY(cm_stack_combine(call, w->base_held, w->base_test, error));
-    for (int p = 0; p < w->inner->n_parts; p++) CM_TRY(fill_part(w, p, error));
-    CM_TRY(fill_test(w, error));
-    CM_TRY(choose_penalty(w, &penalty, error));
-    CM_TRY(fit(w, -1, penalty, &model, error));
-    for (int64_t i = 0; i < call->n_test; i++)
-        call->score[i] = cm_regression_score(&model, w->test_x + i * WIDTH);
-    return cm_inner_finish(call->dataset->task->affinity, w->held, w->label, call->n_train, call->score,
-                           call->n_test, call->value, call->threshold, error);
+    size_t n = (size_t)call->n_train, m = (size_t)call->n_test;
+    CM_TRY(cm_memory_rows_make(&w->rows, call, &w->base, labels, error));
+    w->label = cm_choice_labels(call);
+    w->held = cm_new(2 * n, sizeof *w->held);
+    w->test = cm_new(2 * m, sizeof *w->test);
+    w->final = cm_new(n, sizeof *w->final);
+    w->leaf = cm_new(n + m, sizeof *w->leaf);
+    w->index = cm_new((size_t)w->rows.rows, sizeof *w->index);
+    if (!w->label || !w->held || !w->test || !w->final || !w->leaf || !w->index)
+        return cm_fail_memory(error, (n + m) * 40);
+    return CM_OK;
 }
 
-static cm_status run(const cm_predictor_call *call, cm_error *error) {
-    work w = {.call = call, .inner = call->stage->inner};
-    cm_status status = run_stage(&w, error);
+/* Logits, as other scores of a stage are; an affinity stays. */
+static double as_score(const work *w, double mean) {
+    return w->call->dataset->task->affinity ? mean : log((mean + 0.01) / (1.01 - mean));
+}
+
+/* Grows a forest on all rows of pairs outside part p (-1: on all) and scores rows index[m] into w->leaf. */
+static cm_status forest_scores(work *w, int p, int trees, const int64_t *index, int64_t m, cm_error *error) {
+    const cm_memory_rows *r = &w->rows;
+    cm_forest *forest = NULL;
+    int64_t n = 0;
+    cm_forest_options options = {
+        .trees = trees,
+        .columns = 1 + r->width / COLUMNS_SHARE,
+        .leaf = LEAF,
+        .seed = cm_rng_key((uint64_t)w->call->options->seed, KEY_FOREST, (uint64_t)(p + 1))};
+    if (cm_stopped(w->call->runtime)) return cm_fail(error, CM_INTERRUPTED, NULL, NULL, NULL, "stopped");
+    for (int64_t row = 0; row < r->first_test; row++)
+        if (p < 0 || w->inner->part[r->position[row]] != p) w->index[n++] = row;
+    CM_TRY(cm_forest_fit(&forest, &r->table, r->label, w->index, n, &options, NULL, error));
+    cm_forest_scores(forest, &r->table, index, m, w->leaf, NULL);
+    cm_forest_destroy(forest);
+    return CM_OK;
+}
+
+/* Fills the first column of held and test. */
+static cm_status cross_fit(work *w, cm_error *error) {
+    const cm_predictor_call *call = w->call;
+    size_t most = (size_t)(call->n_train > call->n_test ? call->n_train : call->n_test);
+    int64_t *asked = cm_new(most, sizeof *asked);
+    cm_status status = asked ? CM_OK : cm_fail_memory(error, most * sizeof *asked);
+    for (int p = 0; p < w->inner->n_parts && status == CM_OK; p++) {
+        int64_t m = cm_inner_list(w->inner, p, true, asked);
+        status = forest_scores(w, p, INNER_TREES, asked, m, error);
+        for (int64_t i = 0; i < m && status == CM_OK; i++) w->held[asked[i]] = as_score(w, w->leaf[i]);
+    }
+    for (int64_t i = 0; i < call->n_test && status == CM_OK; i++) asked[i] = w->rows.first_test + i;
+    if (status == CM_OK) status = forest_scores(w, -1, TREES, asked, call->n_test, error);
+    for (int64_t i = 0; i < call->n_test && status == CM_OK; i++) w->test[i] = as_score(w, w->leaf[i]);
+    cm_free(asked);
+    return status;
+}
+
+static cm_status finish(work *w, const double *held, cm_error *error) {
+    const cm_predictor_call *call = w->call;
+    return cm_inner_finish(call->dataset->task->affinity, held, w->label,
+                           w->inner->n_parts ? call->n_train : 0, call->score, call->n_test, call->value,
+                           call->threshold, error);
+}
+
+/* ---- NAME+memory ---- */
+
+static cm_status run_memory(work *w, cm_error *error) {
+    const cm_predictor_call *call = w->call;
+    CM_TRY(work_make(w, true, error));
+    CM_TRY(cross_fit(w, error));
+    cm_stack_scores members = {call->stage->n_members, call->stage->held, call->stage->test};
+    CM_TRY(
+        cm_stack_combine(call, w->inner, &members, w->held + call->n_train, w->test + call->n_test, error));
+    cm_stack_scores both = {2, w->held, w->test};
+    CM_TRY(cm_stack_combine(call, w->inner, &both, w->final, call->score, error));
+    return finish(w, w->final, error);
+}
+
+static cm_status memory(const cm_predictor_call *call, cm_error *error) {
+    const struct cm_stage_input *in = call->stage;
+    work w = {.call = call, .inner = in->inner, .base = {in->n_members, in->held, in->test}};
+    cm_status status = run_memory(&w, error);
     work_clear(&w);
     return status;
 }
@@ -158,5 +125,36 @@ const cm_predictor cm_predictor_memory = {
     .serves = CM_SERVES_ALL,
     .stage = true,
     .similarity = true,
-    .run = run,
+    .run = memory,
+};
+
+/* ---- presence ---- */
+
+static cm_status run_presence(work *w, cm_error *error) {
+    const cm_predictor_call *call = w->call;
+    CM_TRY(work_make(w, false, error));
+    CM_TRY(cross_fit(w, error));
+    for (int64_t i = 0; i < call->n_test; i++) call->score[i] = w->test[i];
+    return finish(w, w->held, error);
+}
+
+static cm_status presence(const cm_predictor_call *call, cm_error *error) {
+    cm_inner inner;
+    cm_status status = cm_inner_make(&inner, call->dataset, call->train, call->n_train, call->test,
+                                     call->n_test, CM_INNER_FOLDS, (uint64_t)call->options->seed, error);
+    work w = {.call = call, .inner = &inner};
+    if (status == CM_OK) status = run_presence(&w, error);
+    work_clear(&w);
+    cm_inner_clear(&inner);
+    return status;
+}
+
+const cm_predictor cm_predictor_presence = {
+    .name = "presence",
+    .help = "baseline for memory: which molecules and relatives are listed together in training, no label of "
+            "theirs",
+    .serves = CM_SERVES_ALL,
+    .similarity = true,
+    .kept = true,
+    .run = presence,
 };

@@ -34,7 +34,7 @@ static cm_status divide(cm_eval_division *division, const cm_eval_plan *plan, co
         if (unit->train[i]) division->train[division->n_train++] = i;
     uint64_t seed = (uint64_t)plan->request->options.seed + (uint64_t)unit->repeat;
     CM_TRY(cm_inner_make(&division->inner, plan->dataset, division->train, division->n_train, unit->test,
-                         unit->n_test, seed, error));
+                         unit->n_test, CM_INNER_FOLDS, seed, error));
     if (division->inner.n_parts == 0)
         return cm_fail(error, CM_DATA, NULL, cm_format("fold %d", unit->fold + 1).text,
                        "10 or more training pairs for inner folds", "%lld", (long long)division->n_train);

@@ -20,8 +20,15 @@ struct cm_stage_input {
     const double *test; /* [n_members, n_test] from the whole training part */
 };
 
+/* Scores of members: [members][n_train] held out by the parts of inner, [members][n_test]. */
+typedef struct cm_stack_scores {
+    int members; /* at most CM_MEMBERS_MAX */
+    const double *held, *test;
+} cm_stack_scores;
+
 /* The members' non-negative combination: held[n_train], made without the part that holds a pair out, and
  * test[n_test]. */
-cm_status cm_stack_combine(const cm_predictor_call *call, double *held, double *test, cm_error *error);
+cm_status cm_stack_combine(const cm_predictor_call *call, const cm_inner *inner,
+                           const cm_stack_scores *members, double *held, double *test, cm_error *error);
 
 #endif

@@ -179,7 +179,7 @@ static void inner_parts_ask_what_the_test_asks(void **state) {
                 train[n++] = i;
         }
         cm_inner inner;
-        assert_int_equal(cm_inner_make(&inner, d, train, n, test, m, 1, NULL), CM_OK);
+        assert_int_equal(cm_inner_make(&inner, d, train, n, test, m, CM_INNER_FOLDS, 1, NULL), CM_OK);
         assert_int_equal(inner.n_parts, cold == 3 ? 9 : 5);
         int64_t held = 0;
         for (int p = 0; p < inner.n_parts; p++) held += cm_inner_list(&inner, p, true, list);
