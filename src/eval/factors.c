@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROUNDS = 12, SWEEPS = 30, KEY_START = 0x73766431 };
+enum { ROUNDS = 6, SWEEPS = 30, KEY_START = 0x73766431 };
 
 typedef double factor_row[CM_FACTORS];
 

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { KEY_TREE = 0x74726565, KEY_CUT = 1, KEY_LEFT, KEY_RIGHT, LEAF = -1, GRAIN = 64 };
+enum { KEY_TREE = 0x74726565, KEY_CUT = 1, KEY_LEFT, KEY_RIGHT, LEAF = -1, GRAIN = 64, LANES = 8 };
 
 typedef struct node {
     int32_t column; /* LEAF, or the column that cut is for */
@@ -65,9 +65,9 @@ typedef struct growth {
 typedef struct sprout {
     const growth *g;
     tree *tree;
-    int64_t *rows, *spare;     /* [n] rows of the open nodes; for the partition */
-    double *label;             /* [n] of the node's rows */
-    float *value;              /* [n] one column of them */
+    int32_t *rows, *spare;     /* [n] rows of the open nodes; for the partition */
+    double *label;             /* [n + LANES] of the node's rows */
+    float *value, *goes;       /* [n + LANES] one column of them; 1 where a row goes left, else 0 */
     int32_t *columns, *drawn;  /* [width] columns in order; the place of each draw of a node */
     struct open_node *pending; /* [n + 1] */
 } sprout;
@@ -89,6 +89,7 @@ static void sprout_clear(sprout *s) {
     cm_free(s->spare);
     cm_free(s->label);
     cm_free(s->value);
+    cm_free(s->goes);
     cm_free(s->columns);
     cm_free(s->drawn);
     cm_free(s->pending);
@@ -98,14 +99,16 @@ static bool sprout_make(sprout *s) {
     size_t n = (size_t)s->g->n;
     s->rows = cm_new(n, sizeof *s->rows);
     s->spare = cm_new(n, sizeof *s->spare);
-    s->label = cm_new(n, sizeof *s->label);
-    s->value = cm_new(n, sizeof *s->value);
+    s->label = cm_new(n + LANES, sizeof *s->label);
+    s->value = cm_new(n + LANES, sizeof *s->value);
+    s->goes = cm_new(n + LANES, sizeof *s->goes);
     s->columns = cm_new((size_t)s->g->width, sizeof *s->columns);
     s->drawn = cm_new((size_t)s->g->width, sizeof *s->drawn);
     s->pending = cm_new(n + 1, sizeof *s->pending);
-    if (!s->rows || !s->spare || !s->label || !s->value || !s->columns || !s->drawn || !s->pending)
+    if (!s->rows || !s->spare || !s->label || !s->value || !s->goes || !s->columns || !s->drawn ||
+        !s->pending)
         return false;
-    memcpy(s->rows, s->g->index, n * sizeof *s->rows);
+    for (size_t i = 0; i < n; i++) s->rows[i] = (int32_t)s->g->index[i];
     for (int32_t c = 0; c < s->g->width; c++) s->columns[c] = c;
     return true;
 }
@@ -122,34 +125,53 @@ static bool add_nodes(tree *t, int count) {
     return true;
 }
 
-/* Copies the node's part of a column to value; false when it is constant. */
+/* Copies the node's part of a column to value, with infinities behind it; false when it is constant. Lanes
+ * run beside each other, so that the compiler can use vectors. */
 static bool gather(const sprout *s, const open_node *o, int32_t c, float *least, float *most) {
     column from = column_of(s->g->table, c);
     int64_t n = o->end - o->begin;
-    const int64_t *rows = s->rows + o->begin;
-    for (int64_t i = 0; i < n; i++) s->value[i] = cell(from, rows[i]);
-    float low = s->value[0], high = s->value[0];
-    for (int64_t i = 1; i < n; i++) {
-        low = s->value[i] < low ? s->value[i] : low;
-        high = s->value[i] > high ? s->value[i] : high;
+    const int32_t *rows = s->rows + o->begin;
+    float *value = s->value, low[LANES], high[LANES];
+    if (from.item)
+        for (int64_t k = 0; k < n; k++) value[k] = from.value[from.item[rows[k]]];
+    else
+        for (int64_t k = 0; k < n; k++) value[k] = from.value[rows[k]];
+    for (int l = 0; l < LANES; l++) low[l] = high[l] = value[n + l] = value[0];
+    for (int64_t i = 0; i < n; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+            low[l] = value[i + l] < low[l] ? value[i + l] : low[l];
+            high[l] = value[i + l] > high[l] ? value[i + l] : high[l];
+        }
+    for (int l = 0; l < LANES; l++) {
+        low[0] = low[l] < low[0] ? low[l] : low[0];
+        high[0] = high[l] > high[0] ? high[l] : high[0];
+        value[n + l] = INFINITY;
     }
-    *least = low;
-    *most = high;
-    return low < high;
+    *least = low[0];
+    *most = high[0];
+    return low[0] < high[0];
 }
 
-/* Judges one cut of the gathered column. */
+/* Judges one cut of the gathered column. Labels behind the node's are 0, values are past every cut. */
 static void consider(const sprout *s, int64_t n, double sum, split next, split *best) {
-    double left = 0;
-    int64_t n_left = 0;
-    for (int64_t i = 0; i < n; i++) {
-        bool goes = s->value[i] <= next.cut;
-        n_left += goes;
-        left += goes ? s->label[i] : 0;
+    double sums[LANES] = {0}, counts[LANES] = {0}, left = 0, n_left = 0;
+    const float *value = s->value;
+    const double *label = s->label;
+    float *goes = s->goes;
+    int64_t padded = (n + LANES - 1) / LANES * LANES;
+    for (int64_t i = 0; i < padded; i++) goes[i] = value[i] <= next.cut ? 1.0F : 0.0F;
+    for (int64_t i = 0; i < padded; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+            counts[l] += (double)goes[i + l];
+            sums[l] += (double)goes[i + l] * label[i + l];
+        }
+    for (int l = 0; l < LANES; l++) {
+        n_left += counts[l];
+        left += sums[l];
     }
-    int64_t n_right = n - n_left;
-    if (n_left < s->g->options->leaf || n_right < s->g->options->leaf) return;
-    next.gain = left * left / (double)n_left + (sum - left) * (sum - left) / (double)n_right;
+    double n_right = (double)n - n_left, fewest = (double)s->g->options->leaf;
+    if (n_left < fewest || n_right < fewest) return;
+    next.gain = left * left / n_left + (sum - left) * (sum - left) / n_right;
     if (next.gain > best->gain) *best = next;
 }
 
@@ -186,7 +208,7 @@ static int64_t divide(sprout *s, const open_node *o, const split *by) {
     column from = column_of(s->g->table, by->column);
     int64_t left = o->begin, right = 0;
     for (int64_t i = o->begin; i < o->end; i++) {
-        int64_t row = s->rows[i];
+        int32_t row = s->rows[i];
         if (cell(from, row) <= by->cut)
             s->rows[left++] = row;
         else
@@ -206,6 +228,7 @@ static bool grow_node(sprout *s, open_node o, int64_t *pending) {
         sum += s->label[i];
         equal = equal && s->label[i] == s->label[0];
     }
+    for (int l = 0; l < LANES; l++) s->label[n + l] = 0;
     s->tree->nodes[o.number] = (node){.column = LEAF, .value = (float)(sum / (double)n)};
     if (equal || n < 2 * s->g->options->leaf) return true;
     split by = choose(s, &o, sum);

@@ -43,7 +43,7 @@ typedef struct cm_forest_options {
 
 typedef struct cm_forest cm_forest;
 
-/* Grows a forest on rows index[n] (n >= 1) of table; label by row. */
+/* Grows a forest on rows index[n] (n >= 1, rows below 2^31) of table; label by row. */
 cm_status cm_forest_fit(cm_forest **forest, const cm_forest_table *table, const double *label,
                         const int64_t *index, int64_t n, const cm_forest_options *options, cm_team *team,
                         cm_error *error);
