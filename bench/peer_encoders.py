@@ -4,7 +4,8 @@
     python bench/peer_encoders.py sample A.fasta ... OUT TOKENS
                                                          a sample of about TOKENS residues with the length distribution
                                                          of the files, cut at 1,022
-    python bench/peer_encoders.py run FOLDER SAMPLE [--sizes 8M,35M] [--repeats 3]
+    python bench/peer_encoders.py run FOLDER SAMPLE [--sizes 8M,35M] [--precisions f32,bf16] [--attentions sdpa,eager]
+                            [--budgets 1,1024,4096] [--repeats 3]
 
 run prints, tab-separated: size, variant, best tokens per second (special tokens included). A variant is an
 attention implementation, a precision and a batch size in tokens; sequences are sorted by length, so that batches
@@ -86,7 +87,7 @@ def encode(texts, torch):
     return ids, mask
 
 
-def run(folder, path, sizes, precisions, repeats):
+def run(folder, path, sizes, precisions, attentions, budgets, repeats):
     import torch
     from transformers import EsmModel
 
@@ -96,12 +97,12 @@ def run(folder, path, sizes, precisions, repeats):
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {len(sequences)} sequences, {tokens} tokens",
           file=sys.stderr)
     for size in sizes:
-        for attention in ("sdpa", "eager"):
+        for attention in attentions:
             for precision in precisions:
                 dtype = torch.float32 if precision == "f32" else torch.bfloat16
                 model = EsmModel.from_pretrained(os.path.join(folder, "esm2-" + size), add_pooling_layer=False,
                                                  attn_implementation=attention, dtype=dtype).eval()
-                for budget in (1, 1024, 4096):
+                for budget in budgets:
                     batches = [encode(b, torch) for b in batches_of(sequences, budget)]
                     best = float("inf")
                     with torch.inference_mode():
@@ -124,6 +125,8 @@ def main():
     parser.add_argument("arguments", nargs="+")
     parser.add_argument("--sizes", default=",".join(SIZES))
     parser.add_argument("--precisions", default="f32,bf16")
+    parser.add_argument("--attentions", default="sdpa,eager")
+    parser.add_argument("--budgets", default="1,1024,4096", help="tokens of a batch; 1: sequence by sequence")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     if options.action == "make":
@@ -132,7 +135,8 @@ def main():
         *paths, out, tokens = options.arguments
         sample(paths, out, int(tokens))
     else:
-        run(*options.arguments, options.sizes.split(","), options.precisions.split(","), options.repeats)
+        run(*options.arguments, options.sizes.split(","), options.precisions.split(","),
+            options.attentions.split(","), [int(b) for b in options.budgets.split(",")], options.repeats)
 
 
 main()

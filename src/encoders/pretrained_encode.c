@@ -409,10 +409,18 @@ static bool is_long(const cm_pretrained *p, const unit *u) {
     return p->longest > 0 && u->tokens > p->longest;
 }
 
-/* Tasks of the next batch: as many as the memory holds, at least one; a long input is a batch of its own. */
+static size_t token_bytes(const cm_pretrained *p) {
+    return p->engine->row_bytes(p->state) + (size_t)p->width * sizeof(float);
+}
+
+/* Tasks of the next batch, at least one: within the memory, and no more than fit into the outer caches unless
+ * they are fewer tokens than make reading the weights worth while; a long input is a batch of its own. */
 static int64_t batch_size(const cm_pretrained *p, const encode_task *tasks, int64_t left) {
-    size_t row = p->engine->row_bytes(p->state) + (size_t)p->width * sizeof(float);
-    size_t most = p->max_memory / row, used = (size_t)tasks[0].unit->tokens;
+    const size_t near = (size_t)8 << 20, least = 1024;
+    size_t most = p->max_memory / token_bytes(p), enough = near / token_bytes(p);
+    if (enough < least) enough = least;
+    if (most > enough) most = enough;
+    size_t used = (size_t)tasks[0].unit->tokens;
     int64_t n = 1;
     if (is_long(p, tasks[0].unit)) return 1;
     for (; n < left && !is_long(p, tasks[n].unit); n++) {
@@ -422,25 +430,39 @@ static int64_t batch_size(const cm_pretrained *p, const encode_task *tasks, int6
     return n;
 }
 
-/* Runs the tasks batch by batch; molecules that a batch completes go to the store before the next one. */
+static cm_status run_next(const encode_plan *plan, encode_task *tasks, int64_t size, const cm_runtime *runtime,
+                          cm_error *error) {
+    CM_TRY(stopped(runtime, error));
+    if (is_long(plan->p, tasks[0].unit)) return run_windows(plan, tasks, runtime, error);
+    return run_pass(plan, tasks, size, error);
+}
+
+/* Runs the tasks batch by batch. Complete molecules go to the store when batches have come through that would
+ * fill the memory, because each time costs a write to the disk, and at the end, whether all went well or not. */
 static cm_status run_tasks(encode_plan *plan, encode_task *tasks, int64_t n, const cm_runtime *runtime,
                            cm_error *error) {
-    int64_t stored = 0;
+    int64_t stored = 0, complete = 0, waiting = 0;
+    cm_status status = CM_OK;
     report(plan, runtime);
-    for (int64_t at = 0, size = 0; at < n; at += size) {
-        CM_TRY(stopped(runtime, error));
+    for (int64_t at = 0, size = 0; at < n && status == CM_OK; at += size) {
         size = batch_size(plan->p, tasks + at, n - at);
-        if (is_long(plan->p, tasks[at].unit))
-            CM_TRY(run_windows(plan, &tasks[at], runtime, error));
-        else
-            CM_TRY(run_pass(plan, tasks + at, size, error));
-        int64_t next = at + size < n ? tasks[at + size].molecule - plan->molecules : plan->n_work;
-        CM_TRY(to_store(plan, stored, next, error));
-        stored = next;
-        for (int64_t i = at; i < at + size; i++) plan->done += tasks[i].unit->tokens;
+        status = run_next(plan, tasks + at, size, runtime, error);
+        if (status != CM_OK) break;
+        complete = at + size < n ? tasks[at + size].molecule - plan->molecules : plan->n_work;
+        for (int64_t i = at; i < at + size; i++) {
+            plan->done += tasks[i].unit->tokens;
+            waiting += tasks[i].unit->tokens;
+        }
+        if ((size_t)waiting >= plan->p->max_memory / token_bytes(plan->p)) {
+            status = to_store(plan, stored, complete, error);
+            stored = complete;
+            waiting = 0;
+        }
         report(plan, runtime);
     }
-    return CM_OK;
+    cm_error second;
+    cm_status last = to_store(plan, stored, complete, status == CM_OK ? error : &second);
+    return status == CM_OK ? last : status;
 }
 
 static cm_status run_work(encode_plan *plan, const cm_runtime *runtime, cm_error *error) {

@@ -34,9 +34,10 @@ static cm_var *norm(const pass *p, const cm_layer_norm *n, cm_var *x) {
     return cm_tape_layer_norm(p->tape, x, weight, bias, p->model->eps);
 }
 
+/* q and k side by side [T, 2H]. */
 static cm_var *rotate(const pass *p, const cm_transformer_layer *layer, cm_var *x) {
     if (!layer->frequencies) return x;
-    cm_apply with = {.attr.heads = p->model->heads, .segments = {p->segments}};
+    cm_apply with = {.attr.heads = 2 * p->model->heads, .segments = {p->segments}};
     int64_t half = p->model->hidden / p->model->heads / 2;
     cm_var *frequencies = cm_tape_input(p->tape, cm_mat_of(layer->frequencies, 1, half));
     return cm_tape_apply(p->tape, &cm_op_rotary, &with, 2, (cm_var *[]){x, frequencies});
@@ -45,11 +46,13 @@ static cm_var *rotate(const pass *p, const cm_transformer_layer *layer, cm_var *
 /* The heads side by side [T, H]. */
 static cm_var *attend(const pass *p, const cm_transformer_layer *layer, cm_var *x) {
     int64_t h = p->model->hidden, width = h / p->model->heads;
-    cm_apply with = {.attr = {.heads = p->model->heads, .eps = p->model->feature_eps},
+    cm_apply with = {.attr = {.heads = p->model->heads,
+                              .eps = p->model->feature_eps,
+                              .precision = p->model->precision},
                      .segments = {p->segments}};
     cm_var *qkv = dense(p, &layer->qkv, x, CM_ACT_NONE, NULL);
-    cm_var *q = rotate(p, layer, cm_tape_columns(p->tape, qkv, 0, h));
-    cm_var *k = rotate(p, layer, cm_tape_columns(p->tape, qkv, h, h));
+    cm_var *qk = rotate(p, layer, cm_tape_columns(p->tape, qkv, 0, 2 * h));
+    cm_var *q = cm_tape_columns(p->tape, qk, 0, h), *k = cm_tape_columns(p->tape, qk, h, h);
     cm_var *v = cm_tape_columns(p->tape, qkv, 2 * h, h);
     if (!layer->features) return cm_tape_apply(p->tape, &cm_op_attention, &with, 3, (cm_var *[]){q, k, v});
     cm_var *features = cm_tape_input(p->tape, cm_mat_of(layer->features, width, p->model->features));
@@ -147,26 +150,36 @@ static cm_status check_ids(const cm_transformer *model, const int32_t *ids, int6
     return CM_OK;
 }
 
+/* The tape is kept from batch to batch: fresh memory costs as much as some of the ops. */
+static cm_status ready_tape(cm_transformer *model, cm_team *team, cm_error *error) {
+    if (model->tape && model->team == team) {
+        cm_tape_reset(model->tape, 0, false);
+        return CM_OK;
+    }
+    cm_tape_destroy(model->tape);
+    model->team = team;
+    model->tape = cm_tape_create(team, false);
+    return model->tape ? CM_OK : cm_fail_memory(error, 0);
+}
+
 /* The hidden states of b; the first keep rows of each molecule (NULL: all) to out[i]. */
-static cm_status run_batch(const cm_transformer *model, cm_team *team, int layer, const batch *b,
+static cm_status run_batch(cm_transformer *model, cm_team *team, int layer, const batch *b,
                            const int64_t *keep, float *const *out, cm_error *error) {
-    cm_tape *tape = cm_tape_create(team, false);
-    if (!tape) return cm_fail_memory(error, 0);
-    pass p = {model, tape, cm_segments_of(b->offsets, b->n)};
+    CM_TRY(ready_tape(model, team, error));
+    pass p = {model, model->tape, cm_segments_of(b->offsets, b->n)};
     const cm_var *x = hidden_state(&p, b, layer);
-    cm_status status = cm_tape_status(tape, error);
+    cm_status status = cm_tape_status(model->tape, error);
     for (int64_t i = 0; status == CM_OK && i < b->n; i++) {
         int64_t rows = keep ? keep[i] : b->offsets[i + 1] - b->offsets[i];
         if (rows > 0)
             memcpy(out[i], cm_mat_row(x->value, b->offsets[i]),
                    (size_t)rows * (size_t)model->hidden * sizeof(float));
     }
-    cm_tape_destroy(tape);
     return status;
 }
 
 /* One molecule filled up with id 0 to the length of the position table. */
-static cm_status run_padded(const cm_transformer *model, cm_team *team, int layer, const int32_t *ids,
+static cm_status run_padded(cm_transformer *model, cm_team *team, int layer, const int32_t *ids,
                             int64_t n, float *out, cm_error *error) {
     int32_t *padded = cm_new((size_t)model->positions, sizeof *padded);
     if (!padded) return cm_fail_memory(error, (size_t)model->positions * sizeof *padded);
@@ -179,7 +192,7 @@ static cm_status run_padded(const cm_transformer *model, cm_team *team, int laye
 }
 
 /* Molecules filled up one by one, so that memory does not depend on how many short ones there are. */
-static cm_status run_any(const cm_transformer *model, cm_team *team, int layer, const batch *b,
+static cm_status run_any(cm_transformer *model, cm_team *team, int layer, const batch *b,
                          float *const *out, cm_error *error) {
     for (int64_t i = 0; i < b->n; i++)
         CM_TRY(check_ids(model, b->ids + b->offsets[i], b->offsets[i + 1] - b->offsets[i], error));
@@ -204,6 +217,7 @@ static cm_status open_state(void **state, const cm_family *family, const cm_weig
     if (!model) return cm_fail_memory(error, sizeof *model);
     model->family = family;
     model->rules = family->rules;
+    model->precision = precision;
     cm_status status = cm_transformer_load(model, weights, config, precision, error);
     if (status == CM_OK)
         *state = model;

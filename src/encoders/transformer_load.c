@@ -446,4 +446,5 @@ void cm_transformer_clear(cm_transformer *transformer) {
     clear_norm(&transformer->embed_norm);
     clear_norm(&transformer->final_norm);
     cm_tokenizer_destroy(transformer->tokenizer);
+    cm_tape_destroy(transformer->tape);
 }

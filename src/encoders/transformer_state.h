@@ -3,6 +3,7 @@
 #define CM_ENCODERS_TRANSFORMER_STATE_H
 
 #include "encoders/transformer.h"
+#include "nn/tape.h"
 
 /* x [T, in] -> [T, out]; bias [out] or NULL. weight NULL: the family has none. */
 typedef struct cm_dense {
@@ -28,6 +29,7 @@ typedef struct cm_transformer_layer {
 typedef struct cm_transformer {
     const cm_family *family;
     const cm_transformer_rules *rules;
+    cm_precision precision;
     cm_tokenizer *tokenizer;
     int32_t mask, padding; /* ids, -1: none */
     int64_t vocabulary, hidden, inner, positions, features, layers;
@@ -39,6 +41,8 @@ typedef struct cm_transformer {
     float *type;     /* [1, hidden], the row of type 0; NULL without */
     cm_layer_norm embed_norm, final_norm;
     cm_transformer_layer *layer; /* [layers] */
+    cm_tape *tape;               /* of the last run; NULL before the first one */
+    cm_team *team;               /* the tape's */
 } cm_transformer;
 
 /* Fills an empty transformer; what it has taken is cm_transformer_clear's also after a failure. */

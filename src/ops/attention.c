@@ -1,6 +1,6 @@
 /* Multi-head self-attention within each segment: q, k, v [T, heads * w] -> [T, heads * w]; for each head
  *   out = softmax(scale q k^T) v
- * over the rows of the segment. Reads attr.heads, attr.scale (0: 1 / sqrt(w)) and segments 0.
+ * over the rows of the segment. Reads attr.heads, attr.scale (0: 1 / sqrt(w)), attr.precision and segments 0.
  *
  * Scores exist only as tiles of QUERIES x KEYS. Forward runs over the key tiles with a running maximum m
  * and sum l per query (online softmax: Milakov, Gimelshein 2018; tiles: Rabe, Staats 2021) and saves
@@ -236,7 +236,7 @@ static void forward(const cm_op_call *call) {
 
 /* A segment's blocks are made about equally long, in steps of the queries that a kernel takes at once. */
 static void kernel_block(const attention_job *job, place at) {
-    enum { STEP = 12 };
+    enum { STEP = 16 };
     const cm_op_call *call = job->call;
     int64_t length = segment_rows(job, at.segment), blocks = blocks_of(job, at.segment);
     int64_t share = ((length + blocks - 1) / blocks + STEP - 1) / STEP * STEP, begin = at.block * share;

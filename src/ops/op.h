@@ -16,6 +16,7 @@
 #include "base/fail.h"
 #include "base/team.h"
 #include "tensor/mat.h"
+#include <crossmamba/tables.h>
 #include <stddef.h>
 
 enum { CM_OP_MAX_IN = 8, CM_OP_MAX_SEGMENTS = 2 };
@@ -39,6 +40,7 @@ typedef struct cm_op_attr {
     float delta;        /* Huber */
     float scale;        /* attention: factor on the scores, 0 = 1/sqrt(head width); rotary: on x, 0 = 1 */
     int heads;          /* attention, linear attention, rotary */
+    cm_precision precision; /* attention, forward only: other than CM_F32 allows products in bfloat16 */
     int reverse;        /* conv1d, selective scan: run from the last row of a segment to the first */
     cm_activation activation; /* fused activation where an op offers it */
     uint64_t rng_key;         /* dropout, noise */

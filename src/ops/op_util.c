@@ -165,6 +165,14 @@ static const cm_unary *activation_kernels(cm_activation activation) {
     return table[activation];
 }
 
+void cm_activation_map(cm_activation activation, const float *x, float *to, int64_t n) {
+    const cm_unary *unary = activation_kernels(activation);
+    if (unary)
+        unary->map(x, to, n);
+    else if (n > 0)
+        memcpy(to, x, (size_t)n * sizeof *to);
+}
+
 /* Kernels do not allow overlap: the result goes through a small buffer. */
 enum { PIECE = 512 };
 

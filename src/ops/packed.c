@@ -290,37 +290,49 @@ static void make_sums(const product *job, block part, block_sums *sums) {
     }
 }
 
-/* row[n] holds int32 sums, afterwards values. */
-CM_CLONES static void scale_row(float *restrict row, float x_scale, const float *restrict scale, int64_t n) {
+/* row[n] holds int32 sums, afterwards values with the bias. */
+CM_CLONES static void scale_row(float *restrict row, float x_scale, const float *restrict scale,
+                                const float *restrict bias, int64_t n) {
     for (int64_t j = 0; j < n; j++) {
         int32_t sum;
         memcpy(&sum, row + j, sizeof sum);
-        row[j] = (float)sum * (x_scale * scale[j]);
+        float value = (float)sum * (x_scale * scale[j]);
+        row[j] = bias ? value + bias[j] : value;
     }
 }
 
-/* int32 sums to values, with the bias. */
-static void scale_sums(const product *job, block part, block_sums *sums) {
-    int64_t width = part.vectors * VECTOR, first = part.vector * VECTOR;
-    for (int64_t r = 0; r < part.rows; r++) {
-        float *row = sums->value + r * width;
-        scale_row(row, job->scale[part.row + r], job->packed->scale + first, width);
-        if (job->bias) cm_op_put(row, job->bias + first, least(width, job->packed->out - first), true);
+CM_CLONES static void add_rows(const float *restrict a, const float *b, float *to, int64_t n) {
+    for (int64_t j = 0; j < n; j++) to[j] = a[j] + b[j];
+}
+
+/* Row r of the block's sums to y. */
+static void finish_row(const product *job, block part, int64_t r, float *row) {
+    int64_t first = part.vector * VECTOR, at = part.row + r;
+    int64_t cols = least(part.vectors * VECTOR, job->packed->out - first);
+    float *y = job->y + at * job->ldy + first;
+    const float *residual = job->residual ? job->residual + at * job->ldr + first : NULL;
+    if (job->packed->precision == CM_INT8)
+        scale_row(row, job->scale[at], job->packed->scale + first, job->bias ? job->bias + first : NULL, cols);
+    if (job->activation == CM_ACT_NONE) {
+        if (residual)
+            add_rows(row, residual, y, cols);
+        else
+            memcpy(y, row, (size_t)cols * sizeof *y);
+        return;
     }
+    if (!residual) {
+        cm_activation_map(job->activation, row, y, cols);
+        return;
+    }
+    cm_activation_forward(job->activation, row, cols);
+    add_rows(row, residual, y, cols);
 }
 
 static void multiply_block(const product *job, block part) {
     _Alignas(64) block_sums sums;
-    int64_t width = part.vectors * VECTOR, first = part.vector * VECTOR;
-    int64_t cols = least(width, job->packed->out - first);
     make_sums(job, part, &sums);
-    if (job->packed->precision == CM_INT8) scale_sums(job, part, &sums);
-    cm_activation_forward(job->activation, sums.value, part.rows * width);
-    for (int64_t r = 0; r < part.rows; r++) {
-        float *row = sums.value + r * width;
-        if (job->residual) cm_op_put(row, job->residual + (part.row + r) * job->ldr + first, cols, true);
-        memcpy(job->y + (part.row + r) * job->ldy + first, row, (size_t)cols * sizeof *row);
-    }
+    for (int64_t r = 0; r < part.rows; r++)
+        finish_row(job, part, r, sums.value + r * part.vectors * VECTOR);
 }
 
 /* Rows in even blocks of whole strips. */

@@ -94,14 +94,46 @@ static void fill_table(void *context, int64_t begin, int64_t end, int member) {
     }
 }
 
-/* One head of one row, both halves of from and to [half]; from may be to. turn: 1 forward, -1 backward. */
-CM_CLONES static void rotate(const float *from, float *to, const float *restrict cosine,
-                             const float *restrict sine, int64_t half, float scale, float turn, bool add) {
-    for (int64_t i = 0; i < half; i++) {
-        float low = from[i] * scale, high = from[i + half] * scale, s = sine[i] * turn;
-        float new_low = low * cosine[i] - high * s, new_high = high * cosine[i] + low * s;
-        to[i] = add ? to[i] + new_low : new_low;
-        to[i + half] = add ? to[i + half] + new_high : new_high;
+/* How a row is turned: the position's cosines and sines [half], a factor on x; turn: 1 forward, -1 backward. */
+typedef struct rotary_row {
+    const float *cosine, *sine;
+    float scale, turn;
+    bool add;
+} rotary_row;
+
+/* All heads of a row [cols], from and to; from may be to. half is a constant where the function is used for one
+ * of the usual widths, which fills vectors that a loop of unknown length leaves empty. */
+CM_VMATH_INLINE void rotate_heads(const float *from, float *to, int64_t cols, int64_t half, rotary_row row) {
+    for (int64_t c = 0; c < cols; c += 2 * half) {
+        const float *low_from = from + c, *high_from = low_from + half;
+        float *low_to = to + c, *high_to = low_to + half;
+#pragma GCC ivdep
+        for (int64_t i = 0; i < half; i++) {
+            float low = low_from[i] * row.scale, high = high_from[i] * row.scale, s = row.sine[i] * row.turn;
+            float new_low = low * row.cosine[i] - high * s, new_high = high * row.cosine[i] + low * s;
+            low_to[i] = row.add ? low_to[i] + new_low : new_low;
+            high_to[i] = row.add ? high_to[i] + new_high : new_high;
+        }
+    }
+}
+
+CM_CLONES static void rotate(const float *from, float *to, int64_t cols, int64_t half, rotary_row row) {
+    switch (half) {
+    case 8:
+        rotate_heads(from, to, cols, 8, row);
+        break;
+    case 12:
+        rotate_heads(from, to, cols, 12, row);
+        break;
+    case 16:
+        rotate_heads(from, to, cols, 16, row);
+        break;
+    case 32:
+        rotate_heads(from, to, cols, 32, row);
+        break;
+    default:
+        rotate_heads(from, to, cols, half, row);
+        break;
     }
 }
 
@@ -134,10 +166,8 @@ static void rotate_rows(void *context, int64_t begin, int64_t end, int member) {
     for (int64_t t = begin; t < end; t++) {
         while (t >= segments->end[segment]) segment++;
         const float *cosine = job->call->scratch + (t - segments->begin[segment]) * 2 * half;
-        const float *from = cm_mat_row(job->from, t);
-        float *to = cm_mat_row(job->to, t);
-        for (int64_t c = 0; c < job->from.cols; c += 2 * half)
-            rotate(from + c, to + c, cosine, cosine + half, half, scale, job->turn, job->add);
+        rotate(cm_mat_row(job->from, t), cm_mat_row(job->to, t), job->from.cols, half,
+               (rotary_row){cosine, cosine + half, scale, job->turn, job->add});
     }
 }
 

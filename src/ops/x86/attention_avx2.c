@@ -1,4 +1,4 @@
-/* Attention with vectors of 8, 6 queries at once in 12 registers (AVX2 and FMA). */
+/* Attention with vectors of 8, up to 12 columns gathered at once (AVX2 and FMA). */
 #include "ops/attention.h"
 
 #if defined(__x86_64__)
@@ -12,7 +12,9 @@
 #include <immintrin.h>
 
 #define LANES 8
-#define ROWS 6
+#define KEY_STEP 8
+#define COLUMNS 12
+#define GROUP 1
 typedef __m256 lanes;
 typedef __m256i lane_mask;
 
@@ -21,20 +23,17 @@ typedef __m256i lane_mask;
 #define lanes_sub _mm256_sub_ps
 #define lanes_mul _mm256_mul_ps
 #define lanes_max _mm256_max_ps
+#define lanes_div _mm256_div_ps
 #define lanes_fma _mm256_fmadd_ps
+#define lanes_dot(sum, factor, x) _mm256_fmadd_ps(_mm256_set1_ps(*(factor)), x, sum)
+#define lanes_row(a, b) ((void)(b), (a))
+#define lanes_single(a) (a)
 #define lanes_load _mm256_loadu_ps
 #define lanes_store _mm256_storeu_ps
 #define lanes_load_part _mm256_maskload_ps
-#define lanes_store_part _mm256_maskstore_ps
 
 static inline lane_mask lanes_mask(int count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-
-static inline float lanes_top(lanes x) {
-    __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
 static inline lanes lanes_shift_exponent(lanes p, lanes n) {
@@ -42,6 +41,7 @@ static inline lanes lanes_shift_exponent(lanes p, lanes n) {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), k));
 }
 
+#include "ops/x86/attention_exp2.h"
 #include "ops/x86/attention_lanes.h"
 
 void cm_attention_avx2_forward(const cm_op_call *call) {

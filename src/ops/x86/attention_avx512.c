@@ -1,4 +1,4 @@
-/* Attention with vectors of 16, 12 queries at once in 24 registers (AVX-512 F). */
+/* Attention with vectors of 16, up to 24 columns gathered at once (AVX-512 F). */
 #include "ops/attention.h"
 
 #if defined(__x86_64__)
@@ -12,7 +12,9 @@
 #include <immintrin.h>
 
 #define LANES 16
-#define ROWS 12
+#define KEY_STEP 16
+#define COLUMNS 24
+#define GROUP 1
 typedef __m512 lanes;
 typedef __mmask16 lane_mask;
 
@@ -21,12 +23,14 @@ typedef __mmask16 lane_mask;
 #define lanes_sub _mm512_sub_ps
 #define lanes_mul _mm512_mul_ps
 #define lanes_max _mm512_max_ps
+#define lanes_div _mm512_div_ps
 #define lanes_fma _mm512_fmadd_ps
+#define lanes_dot(sum, factor, x) _mm512_fmadd_ps(_mm512_set1_ps(*(factor)), x, sum)
+#define lanes_row(a, b) ((void)(b), (a))
+#define lanes_single(a) (a)
 #define lanes_load _mm512_loadu_ps
 #define lanes_store _mm512_storeu_ps
 #define lanes_load_part(p, mask) _mm512_maskz_loadu_ps(mask, p)
-#define lanes_store_part _mm512_mask_storeu_ps
-#define lanes_top _mm512_reduce_max_ps
 
 static inline lane_mask lanes_mask(int count) {
     return (lane_mask)((1u << count) - 1u);
@@ -37,10 +41,12 @@ static inline lanes lanes_shift_exponent(lanes p, lanes n) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), k));
 }
 
+#include "ops/x86/attention_exp2.h"
 #include "ops/x86/attention_lanes.h"
 
 void cm_attention_avx512_forward(const cm_op_call *call) {
-    cm_attention_forward(call, attention_lanes);
+    bool rounds = call->attr->precision != CM_F32 && cm_attention_avx512bf16_supported();
+    cm_attention_forward(call, rounds ? cm_attention_avx512bf16 : attention_lanes);
 }
 
 #if defined(__clang__)

@@ -142,14 +142,19 @@ INLINE void transpose_block(const float *b, int64_t ldb, float *packed, int64_t 
 }
 
 /* Sixteen rows of packed at a time: whole cache lines of b are used at once. */
-TARGET void cm_gemm_pack_transposed_avx(int64_t depth, int64_t cols, const float *b, int64_t ldb,
-                                        float *packed, int64_t width) {
-    int64_t whole_cols = cols & ~INT64_C(7), whole_depth = depth & ~INT64_C(15);
-    for (int64_t p = 0; p < whole_depth; p += 16)
-        for (int64_t j = 0; j < whole_cols; j += 8) {
+TARGET void cm_gemm_transpose_avx(int64_t depth, int64_t cols, const float *b, int64_t ldb, float *packed,
+                                  int64_t width) {
+    for (int64_t p = 0; p < depth; p += 16)
+        for (int64_t j = 0; j < cols; j += 8) {
             transpose_block(b + j * ldb + p, ldb, packed + p * width + j, width);
             transpose_block(b + j * ldb + p + 8, ldb, packed + (p + 8) * width + j, width);
         }
+}
+
+TARGET void cm_gemm_pack_transposed_avx(int64_t depth, int64_t cols, const float *b, int64_t ldb,
+                                        float *packed, int64_t width) {
+    int64_t whole_cols = cols & ~INT64_C(7), whole_depth = depth & ~INT64_C(15);
+    cm_gemm_transpose_avx(whole_depth, whole_cols, b, ldb, packed, width);
     for (int64_t p = 0; p < depth; p++)
         for (int64_t j = p < whole_depth ? whole_cols : 0; j < width; j++)
             packed[p * width + j] = j < cols ? b[j * ldb + p] : 0;
