@@ -430,15 +430,16 @@ static int64_t batch_size(const cm_pretrained *p, const encode_task *tasks, int6
     return n;
 }
 
-static cm_status run_next(const encode_plan *plan, encode_task *tasks, int64_t size, const cm_runtime *runtime,
-                          cm_error *error) {
+static cm_status run_next(const encode_plan *plan, encode_task *tasks, int64_t size,
+                          const cm_runtime *runtime, cm_error *error) {
     CM_TRY(stopped(runtime, error));
     if (is_long(plan->p, tasks[0].unit)) return run_windows(plan, tasks, runtime, error);
     return run_pass(plan, tasks, size, error);
 }
 
 /* Runs the tasks batch by batch. Complete molecules go to the store when batches have come through that would
- * fill the memory, because each time costs a write to the disk, and at the end, whether all went well or not. */
+ * fill the memory, because each time costs a write to the disk, and at the end, whether all went well or not.
+ */
 static cm_status run_tasks(encode_plan *plan, encode_task *tasks, int64_t n, const cm_runtime *runtime,
                            cm_error *error) {
     int64_t stored = 0, complete = 0, waiting = 0;

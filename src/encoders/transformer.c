@@ -46,10 +46,9 @@ static cm_var *rotate(const pass *p, const cm_transformer_layer *layer, cm_var *
 /* The heads side by side [T, H]. */
 static cm_var *attend(const pass *p, const cm_transformer_layer *layer, cm_var *x) {
     int64_t h = p->model->hidden, width = h / p->model->heads;
-    cm_apply with = {.attr = {.heads = p->model->heads,
-                              .eps = p->model->feature_eps,
-                              .precision = p->model->precision},
-                     .segments = {p->segments}};
+    cm_apply with = {
+        .attr = {.heads = p->model->heads, .eps = p->model->feature_eps, .precision = p->model->precision},
+        .segments = {p->segments}};
     cm_var *qkv = dense(p, &layer->qkv, x, CM_ACT_NONE, NULL);
     cm_var *qk = rotate(p, layer, cm_tape_columns(p->tape, qkv, 0, 2 * h));
     cm_var *q = cm_tape_columns(p->tape, qk, 0, h), *k = cm_tape_columns(p->tape, qk, h, h);
@@ -179,8 +178,8 @@ static cm_status run_batch(cm_transformer *model, cm_team *team, int layer, cons
 }
 
 /* One molecule filled up with id 0 to the length of the position table. */
-static cm_status run_padded(cm_transformer *model, cm_team *team, int layer, const int32_t *ids,
-                            int64_t n, float *out, cm_error *error) {
+static cm_status run_padded(cm_transformer *model, cm_team *team, int layer, const int32_t *ids, int64_t n,
+                            float *out, cm_error *error) {
     int32_t *padded = cm_new((size_t)model->positions, sizeof *padded);
     if (!padded) return cm_fail_memory(error, (size_t)model->positions * sizeof *padded);
     if (n > 0) memcpy(padded, ids, (size_t)n * sizeof *padded);
@@ -192,8 +191,8 @@ static cm_status run_padded(cm_transformer *model, cm_team *team, int layer, con
 }
 
 /* Molecules filled up one by one, so that memory does not depend on how many short ones there are. */
-static cm_status run_any(cm_transformer *model, cm_team *team, int layer, const batch *b,
-                         float *const *out, cm_error *error) {
+static cm_status run_any(cm_transformer *model, cm_team *team, int layer, const batch *b, float *const *out,
+                         cm_error *error) {
     for (int64_t i = 0; i < b->n; i++)
         CM_TRY(check_ids(model, b->ids + b->offsets[i], b->offsets[i + 1] - b->offsets[i], error));
     if (!model->rules->pads) return run_batch(model, team, layer, b, NULL, out, error);

@@ -52,8 +52,8 @@ bool cm_gemm_avx2_supported(void);
 bool cm_gemm_avx512_supported(void);
 void cm_gemm_multiply_avx2(const cm_gemm_tile *tile);
 void cm_gemm_multiply_avx512(const cm_gemm_tile *tile);
-/* packed[p * width + j] = b[j * ldb + p] for p in [0, depth), a multiple of 16, and j in [0, cols), one of 8; packed
- * is aligned to 32 bytes, width a multiple of 8. Nothing else is written. */
+/* packed[p * width + j] = b[j * ldb + p] for p in [0, depth), a multiple of 16, and j in [0, cols), one of 8;
+ * packed is aligned to 32 bytes, width a multiple of 8. Nothing else is written. */
 void cm_gemm_transpose_avx(int64_t depth, int64_t cols, const float *b, int64_t ldb, float *packed,
                            int64_t width);
 void cm_gemm_pack_transposed_avx(int64_t depth, int64_t cols, const float *b, int64_t ldb, float *packed,

@@ -312,7 +312,8 @@ static void finish_row(const product *job, block part, int64_t r, float *row) {
     float *y = job->y + at * job->ldy + first;
     const float *residual = job->residual ? job->residual + at * job->ldr + first : NULL;
     if (job->packed->precision == CM_INT8)
-        scale_row(row, job->scale[at], job->packed->scale + first, job->bias ? job->bias + first : NULL, cols);
+        scale_row(row, job->scale[at], job->packed->scale + first, job->bias ? job->bias + first : NULL,
+                  cols);
     if (job->activation == CM_ACT_NONE) {
         if (residual)
             add_rows(row, residual, y, cols);
@@ -331,8 +332,7 @@ static void finish_row(const product *job, block part, int64_t r, float *row) {
 static void multiply_block(const product *job, block part) {
     _Alignas(64) block_sums sums;
     make_sums(job, part, &sums);
-    for (int64_t r = 0; r < part.rows; r++)
-        finish_row(job, part, r, sums.value + r * part.vectors * VECTOR);
+    for (int64_t r = 0; r < part.rows; r++) finish_row(job, part, r, sums.value + r * part.vectors * VECTOR);
 }
 
 /* Rows in even blocks of whole strips. */

@@ -94,15 +94,16 @@ static void fill_table(void *context, int64_t begin, int64_t end, int member) {
     }
 }
 
-/* How a row is turned: the position's cosines and sines [half], a factor on x; turn: 1 forward, -1 backward. */
+/* How a row is turned: the position's cosines and sines [half], a factor on x; turn: 1 forward, -1 backward.
+ */
 typedef struct rotary_row {
     const float *cosine, *sine;
     float scale, turn;
     bool add;
 } rotary_row;
 
-/* All heads of a row [cols], from and to; from may be to. half is a constant where the function is used for one
- * of the usual widths, which fills vectors that a loop of unknown length leaves empty. */
+/* All heads of a row [cols], from and to; from may be to. half is a constant where the function is used for
+ * one of the usual widths, which fills vectors that a loop of unknown length leaves empty. */
 CM_VMATH_INLINE void rotate_heads(const float *from, float *to, int64_t cols, int64_t half, rotary_row row) {
     for (int64_t c = 0; c < cols; c += 2 * half) {
         const float *low_from = from + c, *high_from = low_from + half;

@@ -1,5 +1,6 @@
 /* What the table's harness cannot see of attention: a row's bits do not depend on the segments beside its
- * own or on the number of heads, and the vector versions agree in every bit. */
+ * own or on the number of heads, the vector versions agree in every bit in f32, and how near they are in
+ * bfloat16. */
 #include "base/rng.h"
 #include "ops/attention.h"
 #include <math.h>
@@ -22,9 +23,9 @@ typedef struct sample {
     float *memory[5];
 } sample;
 
-static void sample_create(sample *s, int64_t width) {
+static void sample_create(sample *s, int64_t width, cm_precision precision) {
     int64_t rows = bounds[SEGMENTS], cols = HEADS * width;
-    *s = (sample){.attr.heads = HEADS};
+    *s = (sample){.attr = {.heads = HEADS, .precision = precision}};
     for (int i = 0; i < 5; i++) {
         s->memory[i] = malloc((size_t)(rows * cols) * sizeof(float));
         assert_non_null(s->memory[i]);
@@ -48,7 +49,7 @@ static void check_part(const sample *s, const cm_op_version *version, int64_t se
     int64_t rows = bounds[segment + 1] - bounds[segment], w = s->call.out.cols / HEADS;
     float *out = malloc((size_t)(rows * (w + 1) + 1) * sizeof(float));
     const int64_t whole[2] = {0, rows};
-    cm_op_attr attr = {.heads = 1};
+    cm_op_attr attr = {.heads = 1, .precision = s->attr.precision};
     cm_op_call call = s->call;
     assert_non_null(out);
     call.attr = &attr;
@@ -69,14 +70,75 @@ static void test_parts(void **state) {
     for (int v = 0; v < 4 && cm_op_attention.versions[v].name; v++) {
         const cm_op_version *version = &cm_op_attention.versions[v];
         if (version->supported && !version->supported()) continue;
-        for (int i = 0; i < WIDTHS; i++) {
+        for (int i = 0; i < 2 * WIDTHS; i++) {
             sample s;
-            sample_create(&s, widths[i]);
+            sample_create(&s, widths[i / 2], i % 2 ? CM_BF16 : CM_F32);
             version->forward(&s.call);
             for (int64_t segment = 0; segment < SEGMENTS; segment++)
                 for (int64_t head = 0; head < HEADS; head++) check_part(&s, version, segment, head);
             sample_clear(&s);
         }
+    }
+}
+
+/* Row t of a head that begins at column c, in float64, to out[w]. Returns how far bfloat16 may move it:
+ * rounding q and k (2^-9 of a number each) moves a score by delta = 2^-8 sum |q k| scale at most, so the
+ * quotient of a probability and their sum by a factor of at most exp(2 delta), and rounding probabilities and
+ * v adds 2^-8 of the largest |v|; the exponential's own error is below 2^-12. */
+static double exact_row(const sample *s, int64_t begin, int64_t end, int64_t t, int64_t c, int64_t w,
+                        double *out) {
+    const float *q = cm_mat_row(s->call.in[0], t) + c;
+    double scale = 1 / sqrt((double)w), sum = 0, delta = 0, largest = 0,
+           *score = malloc((size_t)end * sizeof *score);
+    double top = -INFINITY;
+    assert_non_null(score);
+    for (int64_t j = begin; j < end; j++) {
+        const float *k = cm_mat_row(s->call.in[1], j) + c;
+        double moved = 0;
+        score[j] = 0;
+        for (int64_t i = 0; i < w; i++) {
+            score[j] += scale * (double)q[i] * (double)k[i];
+            moved += fabs(scale * (double)q[i] * (double)k[i]) * 0x1.02p-8;
+        }
+        delta = fmax(delta, moved);
+        top = fmax(top, score[j]);
+    }
+    for (int64_t i = 0; i < w; i++) out[i] = 0;
+    for (int64_t j = begin; j < end; j++) sum += exp(score[j] - top);
+    for (int64_t j = begin; j < end; j++)
+        for (int64_t i = 0; i < w; i++) {
+            double v = (double)cm_mat_row(s->call.in[2], j)[c + i];
+            out[i] += exp(score[j] - top) / sum * v;
+            largest = fmax(largest, fabs(v));
+        }
+    free(score);
+    return (exp(2 * delta) - 1 + 0x1p-7) * largest;
+}
+
+/* In bfloat16 every number stays within its bound, and where the machine has the instructions some differ. */
+static void test_bfloat16(void **state) {
+    (void)state;
+    const cm_op_version *version = cm_op_best(&cm_op_attention);
+    for (int n = 0; n < WIDTHS; n++) {
+        sample s;
+        int64_t w = widths[n], apart = 0;
+        double exact[256];
+        sample_create(&s, w, CM_BF16);
+        version->forward(&s.call);
+        for (int64_t segment = 0; segment < SEGMENTS; segment++)
+            for (int64_t t = bounds[segment]; t < bounds[segment + 1]; t += 7)
+                for (int64_t c = 0; c < HEADS * w; c += w) {
+                    double bound = exact_row(&s, bounds[segment], bounds[segment + 1], t, c, w, exact);
+                    for (int64_t i = 0; i < w; i++) {
+                        double off = fabs((double)cm_mat_row(s.call.out, t)[c + i] - exact[i]);
+                        if (!(off <= bound)) fail_msg("width %d, row %d: off by %g", (int)w, (int)t, off);
+                        apart += off > 1e-4;
+                    }
+                }
+#if defined(__x86_64__)
+        if (cm_attention_avx512bf16_supported() && w <= CM_ATTENTION_MAX_WIDTH) assert_true(apart > 0);
+#endif
+        sample_clear(&s);
     }
 }
 
@@ -106,8 +168,8 @@ static void test_versions_agree(void **state) {
     if (!cm_attention_avx2_supported() || !cm_attention_avx512_supported()) skip();
     for (int i = 0; i < WIDTHS; i++) {
         sample s, other;
-        sample_create(&s, widths[i]);
-        sample_create(&other, widths[i]);
+        sample_create(&s, widths[i], CM_F32);
+        sample_create(&other, widths[i], CM_F32);
         cm_attention_avx2_forward(&s.call);
         cm_attention_avx512_forward(&other.call);
         size_t bytes = (size_t)(s.call.out.rows * s.call.out.cols) * sizeof(float);
@@ -123,6 +185,7 @@ static void test_versions_agree(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_parts), cmocka_unit_test(test_extremes),
-                                       cmocka_unit_test(test_versions_agree)};
+                                       cmocka_unit_test(test_versions_agree),
+                                       cmocka_unit_test(test_bfloat16)};
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
 }

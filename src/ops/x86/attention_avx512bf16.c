@@ -1,12 +1,13 @@
-/* Attention whose two products take bfloat16 pairs (AVX512_BF16): q times the scale, k, v and the probabilities
- * are rounded, sums are made in f32 by vdpbf16ps, maxima and the sum of the probabilities as in the others.
- * The exponential has the 13 bits that are left of its use. */
+/* Attention whose two products take bfloat16 pairs (AVX512_BF16): q times the scale, k, v and the
+ * probabilities are rounded, sums are made in f32 by vdpbf16ps, maxima and the sum of the probabilities as in
+ * the others. The exponential has the 13 bits that are left of its use. */
 #include "ops/attention.h"
 
 #if defined(__x86_64__)
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512bf16,avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512bf16,avx2,fma"))), \
+                             apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512bw,avx512bf16,avx2,fma")
 #endif
@@ -44,8 +45,8 @@ INLINE lanes lanes_row(lanes a, lanes b) {
 }
 
 INLINE lanes lanes_pair(lanes a, lanes b) {
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
-                                           6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
+                                           7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(b, a)));
 }
 
@@ -53,7 +54,8 @@ INLINE lanes lanes_single(lanes a) {
     return lanes_pair(a, lanes_set(0.0f));
 }
 
-/* 2^k times a minimax polynomial of degree 3 in x - k, k the nearest integer, relative error 1.1e-4, 2^0 = 1. */
+/* 2^k times a minimax polynomial of degree 3 in x - k, k the nearest integer, relative error 1.1e-4, 2^0 = 1.
+ */
 INLINE lanes lanes_exp2(lanes x) {
     lanes k = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     x = lanes_sub(x, k);

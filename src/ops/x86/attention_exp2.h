@@ -1,5 +1,5 @@
-/* 2^x for x <= 0 in f32, for the vector versions of attention; included after their vectors, which have beside
- * those of attention_lanes.h
+/* 2^x for x <= 0 in f32, for the vector versions of attention; included after their vectors, which have
+ * beside those of attention_lanes.h
  *
  *   lanes_shift_exponent(p, n)         p 2^k for n = 1.5 2^23 + k */
 #ifndef CM_OPS_ATTENTION_EXP2_H

@@ -145,8 +145,8 @@ LANES_INLINE lanes score_keys(lane_work *work, const float *q, int64_t first, la
     return most;
 }
 
-/* Scores -> probabilities (groups of them), most being the new maxima; m and l of the queries from t are brought
- * up to date. Returns what brings the sums of before to the new maxima. */
+/* Scores -> probabilities (groups of them), most being the new maxima; m and l of the queries from t are
+ * brought up to date. Returns what brings the sums of before to the new maxima. */
 LANES_INLINE lanes soften(lane_work *work, int64_t t, lanes most) {
     lanes shrink = lanes_exp2(lanes_sub(lanes_load(work->m + t), most));
     lanes l = lanes_mul(lanes_load(work->l + t), shrink);
@@ -243,8 +243,7 @@ static void attention_lanes(const cm_attention_block *block) {
         open_keys(&work, block, first);
         for (int64_t t = 0; t < block->q.rows; t += LANES) {
             lanes most = lanes_load(work.m + t);
-            for (int64_t j = 0; j < work.keys; j += KEY_STEP)
-                most = score_keys(&work, work.q + t, j, most);
+            for (int64_t j = 0; j < work.keys; j += KEY_STEP) most = score_keys(&work, work.q + t, j, most);
             lanes shrink = soften(&work, t, most);
             gather(&work, shrink, work.out + t);
         }
