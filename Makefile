@@ -8,7 +8,7 @@ DATA := $(abspath $(firstword $(CROSSMAMBA_DATA) $(dir $(wildcard ../data/rpi146
 endif
 export CROSSMAMBA_DATA := $(DATA)
 
-.PHONY: deps build demo check install bench asan tsan coverage format format-check tidy models results clean help
+.PHONY: deps build demo check install check-long bench asan tsan coverage fuzz fuzz-coverage format format-check tidy models results clean help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -20,6 +20,10 @@ demo: build
 ## make check         build and run the tests (5 minutes on 2 cores)
 check: build
 	@sh tools/check.sh $(BUILD)
+
+## make check-long    the whole fault sweeps (hours)
+check-long: build
+	@meson test -C $(BUILD) --no-rebuild --benchmark --suite long --print-errorlogs --verbose
 
 ## make deps          install missing Debian packages (as root or with sudo)
 deps:
@@ -55,6 +59,16 @@ coverage:
 	@sh tools/deps.sh dev
 	@sh tools/coverage.sh $(BUILD)-coverage
 
+## make fuzz          run every fuzz target T seconds [60] with libFuzzer (clang)
+T ?= 60
+fuzz: build
+	@sh tools/deps.sh fuzz
+	@PROGRAM=$(BUILD)/src/cli/crossmamba sh tools/fuzz.sh $(BUILD)-fuzz $(T) $(TARGETS)
+
+## make fuzz-coverage line coverage of each parser from the seeds of its fuzz target
+fuzz-coverage: deps
+	@python3 tools/fuzz_coverage.py $(BUILD)-fuzz-coverage . $(wildcard $(BUILD)-fuzz/corpus)
+
 ## make format        format the sources; make format-check only looks
 format:
 	@sh tools/deps.sh dev
@@ -77,4 +91,4 @@ results: build
 	@sh tools/results.sh $(BUILD)/src/cli/crossmamba "$(DATA)"
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-coverage
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-coverage $(BUILD)-fuzz $(BUILD)-fuzz-coverage

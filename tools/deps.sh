@@ -1,11 +1,15 @@
 #!/bin/sh
-# Installs the Debian packages that are missing: tools/deps.sh [build|dev]. As root or with password-less
+# Installs the Debian packages that are missing: tools/deps.sh [build|dev|fuzz]. As root or with password-less
 # sudo through apt; otherwise prints the line to run and fails.
 set -eu
 build="gcc g++ pkg-config meson ninja-build python3 libhts-dev librdkit-dev libboost-dev libjansson-dev libssl-dev libxxhash-dev liblmdb-dev libzip-dev libcmocka-dev zlib1g-dev"
 dev="libdnnl-dev libsimde-dev libhdf5-dev hdf5-tools clang clang-format clang-tidy gcovr"
+fuzz="clang libclang-rt-14-dev"
 want=$build
-[ "${1:-build}" = dev ] && want="$build $dev"
+case ${1:-build} in
+  dev) want="$build $dev" ;;
+  fuzz) want="$build $fuzz" ;;
+esac
 missing=
 for package in $want; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"

@@ -3,11 +3,13 @@
 
 #include "base/alloc.h"
 #include "base/fail.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -90,60 +92,127 @@ static int write_parts(int fd, const cm_file_part *parts, size_t count) {
     return 0;
 }
 
-/* A new file in folder next to base; name[size] gets its name. The descriptor, or -1 with errno. A name that
- * another thread or a dead process has taken is passed over. */
-static int create_temporary(int folder, const char *base, char *name, size_t size) {
+/* ---- temporary files ---- */
+
+static const char temporary_mark[] = ".tmp.";
+
+/* "base.tmp.PID.N" */
+static bool is_temporary_of(const char *name, const char *base) {
+    size_t length = strlen(base), mark = sizeof temporary_mark - 1;
+    if (strncmp(name, base, length) != 0 || strncmp(name + length, temporary_mark, mark) != 0) return false;
+    const char *at = name + length + mark;
+    size_t pid = strspn(at, "0123456789");
+    if (pid == 0 || at[pid] != '.') return false;
+    at += pid + 1;
+    return *at != '\0' && at[strspn(at, "0123456789")] == '\0';
+}
+
+/* A writer holds its file's lock; who can take it has found the file of a dead process. */
+static void remove_unlocked(int folder, const char *name) {
+    int fd = openat(folder, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) unlinkat(folder, name, 0);
+    close(fd);
+}
+
+static void sweep(int folder, const char *base) {
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!entries && fd >= 0) close(fd);
+    for (struct dirent *entry; entries && (entry = readdir(entries));)
+        if (is_temporary_of(entry->d_name, base)) remove_unlocked(folder, entry->d_name);
+    if (entries) closedir(entries);
+}
+
+/* False when a sweeper has come between the file's creation and this lock. Where files cannot be locked,
+ * sweepers cannot either. */
+static bool lock_new(int fd) {
+    struct stat info;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) return errno != EWOULDBLOCK;
+    return fstat(fd, &info) == 0 && info.st_nlink > 0;
+}
+
+int cm_file_temporary(int folder, const char *base, char name[CM_FILE_NAME], int *lock) {
+    sweep(folder, base);
     for (int i = 0; i < 100; i++) {
-        snprintf(name, size, "%s.tmp.%ld.%d", base, (long)getpid(), i);
+        snprintf(name, CM_FILE_NAME, "%s%s%ld.%d", base, temporary_mark, (long)getpid(), i);
         int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST) return fd;
+        if (fd < 0 && errno == EEXIST) continue;
+        if (fd < 0) return -1;
+        *lock = lock_new(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+        if (*lock >= 0) return fd;
+        int errnum = errno;
+        unlinkat(folder, name, 0);
+        close(fd);
+        errno = errnum;
+        if (errnum == EMFILE) return -1;
     }
     return -1;
 }
 
+/* The folder of path, opened; *base its last part. -1 with errno. */
+static int open_folder(const char *path, const char **base) {
+    const char *slash = strrchr(path, '/');
+    *base = slash ? slash + 1 : path;
+    char *name = slash ? cm_copy_text(path, (size_t)(*base - path)) : cm_copy_text(".", 1);
+    if (!name) {
+        errno = ENOMEM;
+        return -1;
+    }
+    int folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), errnum = errno;
+    cm_free(name);
+    errno = errnum;
+    return folder;
+}
+
+void cm_file_sweep(const char *path) {
+    const char *base;
+    int folder = open_folder(path, &base);
+    if (folder < 0) return;
+    sweep(folder, base);
+    close(folder);
+}
+
+/* ---- replacing ---- */
+
 /* Writes the temporary file and puts it in the place of base. */
 static cm_status replace_in(int folder, const char *path, const char *base, const cm_file_part *parts,
                             size_t count, cm_error *error) {
-    char name[320]; /* over NAME_MAX: a longer name is refused by the system, not cut to another one */
+    char name[CM_FILE_NAME];
+    int lock = -1;
     if (strlen(base) > 255) return cm_fail_errno(error, path, "cannot write", ENAMETOOLONG);
-    int fd = create_temporary(folder, base, name, sizeof name);
+    int fd = cm_file_temporary(folder, base, name, &lock);
     if (fd < 0) return cm_fail_errno(error, path, "cannot write", errno);
     int errnum = write_parts(fd, parts, count);
     if (!errnum && fsync(fd) != 0) errnum = errno;
     if (close(fd) != 0 && !errnum) errnum = errno;
     if (!errnum && renameat(folder, name, folder, base) != 0) errnum = errno;
-    if (errnum) {
-        unlinkat(folder, name, 0);
-        return cm_fail_errno(error, path, "cannot write", errnum);
-    }
+    if (errnum) unlinkat(folder, name, 0);
+    close(lock);
+    if (errnum) return cm_fail_errno(error, path, "cannot write", errnum);
     /* file systems that cannot sync a folder say EINVAL */
     if (fsync(folder) != 0 && errno != EINVAL)
         return cm_fail_errno(error, path, "cannot sync the folder", errno);
     return CM_OK;
 }
 
-/* Whatever is at the path now must be a file (or a link, which is itself replaced) or nothing at all: rename
- * would put a regular file in the place of a device. */
+/* Whatever is at the path now must be a file (or a link to one, which is itself replaced) or nothing at all:
+ * rename would put a regular file in the place of a device. */
 static cm_status check_target(int folder, const char *path, const char *base, cm_error *error) {
     struct stat info;
     if (base[0] == '\0')
         return cm_fail(error, CM_IO, path, NULL, "the name of a file", "the name of a folder");
-    if (fstatat(folder, base, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (fstatat(folder, base, &info, 0) != 0) {
         return errno == ENOENT ? CM_OK : cm_fail_errno(error, path, "cannot write", errno);
     }
-    return S_ISLNK(info.st_mode) ? CM_OK : require_regular(path, info.st_mode, error);
+    return require_regular(path, info.st_mode, error);
 }
 
 cm_status cm_file_replace(const char *path, const cm_file_part *parts, size_t count, cm_error *error) {
-    const char *slash = strrchr(path, '/');
-    const char *base = slash ? slash + 1 : path;
-    size_t folder_len = (size_t)(base - path);
-    char *folder_name = slash ? cm_copy_text(path, folder_len) : cm_copy_text(".", 1);
-    if (!folder_name) return cm_fail_memory(error, folder_len);
-    int folder = open(folder_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int open_errno = errno;
-    cm_free(folder_name);
-    if (folder < 0) return cm_fail_errno(error, path, "cannot write", open_errno);
+    const char *base;
+    int folder = open_folder(path, &base);
+    if (folder < 0)
+        return errno == ENOMEM ? cm_fail_memory(error, 0) : cm_fail_errno(error, path, "cannot write", errno);
     cm_status status = check_target(folder, path, base, error);
     if (status == CM_OK) status = replace_in(folder, path, base, parts, count, error);
     close(folder);

@@ -21,11 +21,22 @@ void cm_file_map_drop(const cm_file_map *map, const void *part, size_t size);
 
 /* Replaces path by the concatenation of parts[count] so that a crash at any moment leaves the old file
  * or the new one: temporary file in the same folder, fsync, rename, fsync of the folder. On failure
- * the temporary file is removed and the old file is untouched. */
+ * the temporary file is removed and the old file is untouched; what a killed process left of one is removed
+ * by the next call for the same path. */
 typedef struct cm_file_part {
     const void *data;
     size_t size;
 } cm_file_part;
 cm_status cm_file_replace(const char *path, const cm_file_part *parts, size_t count, cm_error *error);
+
+/* For writers that cannot hand over all parts at once: a new file in the open folder beside base, locked
+ * (flock) for as long as a process writes it. Its descriptor, or -1 with errno; name gets its name. What a
+ * process that was killed has left of earlier ones is removed: nobody holds its lock. *lock keeps the lock
+ * when the descriptor is closed before the rename; close it after. */
+enum { CM_FILE_NAME = 320 /* over NAME_MAX: a longer name is refused by the system, not cut */ };
+int cm_file_temporary(int folder, const char *base, char name[CM_FILE_NAME], int *lock);
+
+/* Removes what killed processes have left of files that were to take path's place. */
+void cm_file_sweep(const char *path);
 
 #endif

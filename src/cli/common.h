@@ -56,8 +56,9 @@ typedef enum cm_format { CM_TSV, CM_CSV, CM_JSONL } cm_format;
 typedef struct cm_output {
     FILE *stream;
     cm_format format;
-    const char *path; /* NULL: stdout */
-    char temporary[4096];
+    const char *path;     /* NULL: stdout */
+    bool nameless;        /* the file has no name until it is complete */
+    char temporary[4096]; /* its name, or the one on the way to its place */
     const char *const *columns;
     int n_columns;
 } cm_output;

@@ -1,5 +1,7 @@
 /* The program: finds the command, prints help, turns a status into a line and an exit code. */
 #include "cli/command.h"
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 static const cm_command *const commands[] = {
@@ -69,7 +71,14 @@ static int run_command(const cm_command *command, int argc, char **argv) {
     return exit_code(status);
 }
 
-int main(int argc, char **argv) {
+/* Nothing is done as long as what was printed has not arrived. */
+static int close_output(int code) {
+    if (code != 0 || (fflush(stdout) == 0 && !ferror(stdout))) return code;
+    fprintf(stderr, "crossmamba: standard output: %s\n", strerror(errno));
+    return 1;
+}
+
+static int run(int argc, char **argv) {
     if (argc < 2) {
         print_usage(stderr);
         return 2;
@@ -87,4 +96,9 @@ int main(int argc, char **argv) {
     fprintf(stderr, "crossmamba: no command '%s'\n", argv[1]);
     print_usage(stderr);
     return 2;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the size limit is then a failed write, not the end */
+    return close_output(run(argc, argv));
 }

@@ -20,24 +20,50 @@ static cm_status choose_format(cm_output *output, const cm_args *args, cm_error 
                   : CM_OK;
 }
 
-/* A fresh file beside the wanted one, with the permissions of any new file. */
+/* A file that has no name yet, so that nothing of it is left when the process is killed; -1 where the file
+ * system cannot make one. */
+static int nameless(const char *path) {
+    char folder[sizeof((cm_output *)0)->temporary];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    return open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+}
+
+/* A fresh file in the folder of the wanted one, with the permissions of any new file. */
 static cm_status open_file(cm_output *output, const char *path, cm_error *error) {
     output->path = path;
     int length = snprintf(output->temporary, sizeof output->temporary, "%s.XXXXXX", path);
     if (length < 0 || (size_t)length >= sizeof output->temporary)
         return cm_cli_fail(error, CM_USAGE, path, NULL, "a shorter path", "a path too long");
-    int file = mkstemp(output->temporary);
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return cm_cli_fail(error, CM_IO, path, NULL, "a regular file", "something else");
+    int file = nameless(path);
+    output->nameless = file >= 0;
+    if (file < 0) file = mkstemp(output->temporary);
     mode_t mask = umask(0);
     umask(mask);
-    if (file >= 0) fchmod(file, 0666 & ~mask);
+    if (file >= 0 && !output->nameless) fchmod(file, 0666 & ~mask);
     output->stream = file < 0 ? NULL : fdopen(file, "w");
     if (output->stream) return CM_OK;
     int reason = errno;
-    if (file >= 0) {
-        close(file);
-        unlink(output->temporary);
-    }
+    if (file >= 0) close(file);
+    if (file >= 0 && !output->nameless) unlink(output->temporary);
     return cm_cli_fail(error, CM_IO, path, NULL, "a file that can be written", strerror(reason));
+}
+
+/* Gives the file its place. A file without a name gets it at once where nothing is in the way, else over a
+ * name of its own, which an earlier run may have left there when it was killed at just this point. */
+static bool place_file(cm_output *output) {
+    if (!output->nameless) return rename(output->temporary, output->path) == 0;
+    char own[64];
+    snprintf(own, sizeof own, "/proc/self/fd/%d", fileno(output->stream));
+    if (linkat(AT_FDCWD, own, AT_FDCWD, output->path, AT_SYMLINK_FOLLOW) == 0) return true;
+    if (errno != EEXIST) return false;
+    snprintf(output->temporary, sizeof output->temporary, "%s.new", output->path);
+    unlink(output->temporary);
+    return linkat(AT_FDCWD, own, AT_FDCWD, output->temporary, AT_SYMLINK_FOLLOW) == 0 &&
+           rename(output->temporary, output->path) == 0;
 }
 
 static void csv_cell(FILE *stream, const char *cell) {
@@ -109,9 +135,9 @@ cm_status cm_output_close(cm_output *output, cm_status status, cm_error *error) 
     int reason = errno;
     if (output->path) {
         written = written && fsync(fileno(output->stream)) == 0;
-        written = fclose(output->stream) == 0 && written;
-        if (written && status == CM_OK) written = rename(output->temporary, output->path) == 0;
+        if (written && status == CM_OK) written = place_file(output);
         if (!written) reason = errno;
+        fclose(output->stream); /* all of it is on the disk already */
         if (!written || status != CM_OK) unlink(output->temporary);
     }
     /* the row writers stop the run at a failed write: the write is then what went wrong */

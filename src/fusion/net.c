@@ -33,12 +33,26 @@ static cm_status find_fusion(const char *name, const cm_fusion **fusion, cm_erro
     return status;
 }
 
-static cm_status build(cm_net *net, cm_error *error) {
-    CM_TRY(find_fusion(net->options.fusion, &net->fusion, error));
-    net->params = cm_params_create();
-    if (!net->params) return cm_fail_memory(error, 0);
-    CM_TRY(net->fusion->build(net, error));
-    return cm_params_seal(net->params, error);
+/* All but the memory of the parameters. */
+static cm_status describe(cm_net **net, const cm_options *options, const int64_t width[CM_SIDES],
+                          cm_error *error) {
+    *net = NULL;
+    if (width[CM_SIDE_A] < 1 || width[CM_SIDE_B] < 1)
+        return cm_fail(error, CM_USAGE, NULL, "fusion network", "at least one column a side", "%lld and %lld",
+                       (long long)width[CM_SIDE_A], (long long)width[CM_SIDE_B]);
+    cm_net *made = cm_new(1, sizeof *made);
+    if (!made) return cm_fail_memory(error, sizeof *made);
+    made->options = *options;
+    memcpy(made->width, width, sizeof made->width);
+    made->params = cm_params_create();
+    cm_status status =
+        made->params ? find_fusion(made->options.fusion, &made->fusion, error) : cm_fail_memory(error, 0);
+    if (status == CM_OK) status = made->fusion->build(made, error);
+    if (status == CM_OK)
+        *net = made;
+    else
+        cm_net_destroy(made);
+    return status;
 }
 
 cm_status cm_net_create(cm_net **net, const cm_options *options, int64_t width_a, int64_t width_b,
@@ -48,19 +62,21 @@ cm_status cm_net_create(cm_net **net, const cm_options *options, int64_t width_a
 
 cm_status cm_net_create_sides(cm_net **net, const cm_options *options, const int64_t width[CM_SIDES],
                               cm_error *error) {
+    CM_TRY(describe(net, options, width, error));
+    cm_status status = cm_params_seal((*net)->params, error);
+    if (status == CM_OK) return CM_OK;
+    cm_net_destroy(*net);
     *net = NULL;
-    if (width[CM_SIDE_A] < 1 || width[CM_SIDE_B] < 1)
-        return cm_fail(error, CM_USAGE, NULL, "fusion network", "at least one column a side", "%lld and %lld",
-                       (long long)width[CM_SIDE_A], (long long)width[CM_SIDE_B]);
-    cm_net *made = cm_new(1, sizeof *made);
-    if (!made) return cm_fail_memory(error, sizeof *made);
-    made->options = *options;
-    memcpy(made->width, width, sizeof made->width);
-    cm_status status = build(made, error);
-    if (status == CM_OK)
-        *net = made;
-    else
-        cm_net_destroy(made);
+    return status;
+}
+
+cm_status cm_net_count(const cm_options *options, const int64_t width[CM_SIDES], int64_t *count,
+                       cm_error *error) {
+    cm_net *net = NULL;
+    CM_TRY(describe(&net, options, width, error));
+    cm_status status = cm_params_failed(net->params) ? cm_fail_memory(error, 0) : CM_OK;
+    if (status == CM_OK) *count = cm_net_size(net);
+    cm_net_destroy(net);
     return status;
 }
 

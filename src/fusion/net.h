@@ -49,6 +49,10 @@ cm_status cm_net_create(cm_net **net, const cm_options *options, int64_t width_a
 cm_status cm_net_create_sides(cm_net **net, const cm_options *options, const int64_t width[CM_SIDES],
                               cm_error *error);
 
+/* The number of learnable values of the network that cm_net_create_sides makes, without their memory. */
+cm_status cm_net_count(const cm_options *options, const int64_t width[CM_SIDES], int64_t *count,
+                       cm_error *error);
+
 /* 3 with a pair channel, else 2: sides 0 .. are there. */
 int cm_net_sides(const cm_net *net);
 void cm_net_destroy(cm_net *net);

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/map.h"
 #include "io/npy_header.h"
 #include <errno.h>
@@ -16,8 +17,11 @@
 #include <zlib.h>
 
 struct cm_npz_writer {
-    char *path, *temporary;
+    char *path;
+    const char *base; /* the last part of path */
+    char temporary[CM_FILE_NAME];
     FILE *file;
+    int lock;       /* of the temporary file */
     int folder;     /* of the file, to sync it */
     uint64_t at;    /* bytes written */
     uint64_t count; /* members */
@@ -128,9 +132,9 @@ static void end_records(cm_buf *buf, uint64_t count, uint64_t size, uint64_t off
 /* rename would put a regular file in the place of a device. */
 static cm_status check_target(const char *path, cm_error *error) {
     struct stat info;
-    if (lstat(path, &info) != 0)
+    if (stat(path, &info) != 0)
         return errno == ENOENT ? CM_OK : cm_fail_errno(error, path, "cannot write", errno);
-    if (S_ISREG(info.st_mode) || S_ISLNK(info.st_mode)) return CM_OK;
+    if (S_ISREG(info.st_mode)) return CM_OK;
     return cm_fail(error, CM_IO, path, NULL, "a regular file", "something else");
 }
 
@@ -139,28 +143,20 @@ static cm_status open_folder(cm_npz_writer *writer, cm_error *error) {
     char *name =
         slash ? cm_copy_text(writer->path, (size_t)(slash - writer->path) + 1) : cm_copy_text(".", 1);
     if (!name) return cm_fail_memory(error, 0);
+    writer->base = slash ? slash + 1 : writer->path;
     writer->folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int errnum = errno;
     cm_free(name);
     return writer->folder >= 0 ? CM_OK : cm_fail_errno(error, writer->path, "cannot write", errnum);
 }
 
-/* A name that a dead process has left is passed over. */
 static cm_status open_temporary(cm_npz_writer *writer, cm_error *error) {
-    size_t size = strlen(writer->path) + 40;
-    int fd = -1;
-    writer->temporary = cm_new(size, 1);
-    if (!writer->temporary) return cm_fail_memory(error, size);
-    for (int i = 0; i < 100 && fd < 0; i++) {
-        snprintf(writer->temporary, size, "%s.tmp.%ld.%d", writer->path, (long)getpid(), i);
-        fd = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd < 0 && errno != EEXIST) break;
-    }
+    int fd = cm_file_temporary(writer->folder, writer->base, writer->temporary, &writer->lock);
     if (fd >= 0) writer->file = fdopen(fd, "wb");
     if (writer->file) return CM_OK;
     int errnum = errno;
     if (fd >= 0) {
-        unlink(writer->temporary);
+        unlinkat(writer->folder, writer->temporary, 0);
         close(fd);
     }
     return cm_fail_errno(error, writer->path, "cannot write", errnum);
@@ -169,12 +165,12 @@ static cm_status open_temporary(cm_npz_writer *writer, cm_error *error) {
 static void destroy(cm_npz_writer *writer) {
     if (writer->file) {
         fclose(writer->file);
-        unlink(writer->temporary);
+        unlinkat(writer->folder, writer->temporary, 0);
     }
+    if (writer->lock >= 0) close(writer->lock);
     if (writer->folder >= 0) close(writer->folder);
     cm_buf_clear(&writer->directory);
     if (writer->names) cm_map_destroy(writer->names);
-    cm_free(writer->temporary);
     cm_free(writer->path);
     cm_free(writer);
 }
@@ -183,7 +179,7 @@ cm_status cm_npz_create(cm_npz_writer **writer, const char *path, cm_error *erro
     CM_TRY(check_target(path, error));
     cm_npz_writer *created = cm_new(1, sizeof *created);
     if (!created) return cm_fail_memory(error, sizeof *created);
-    created->folder = -1;
+    created->folder = created->lock = -1;
     created->path = cm_copy_text(path, strlen(path));
     created->names = cm_map_create();
     cm_status status =
@@ -258,8 +254,9 @@ static cm_status finish(cm_npz_writer *writer, cm_error *error) {
     int errnum = fflush(writer->file) != 0 || fsync(fileno(writer->file)) != 0 ? errno : 0;
     if (fclose(writer->file) != 0 && !errnum) errnum = errno;
     writer->file = NULL;
-    if (!errnum && rename(writer->temporary, writer->path) != 0) errnum = errno;
-    if (errnum) unlink(writer->temporary);
+    if (!errnum && renameat(writer->folder, writer->temporary, writer->folder, writer->base) != 0)
+        errnum = errno;
+    if (errnum) unlinkat(writer->folder, writer->temporary, 0);
     /* file systems that cannot sync a folder say EINVAL */
     if (!errnum && fsync(writer->folder) != 0 && errno != EINVAL) errnum = errno;
     return errnum ? cm_fail_errno(error, writer->path, "cannot write", errnum) : CM_OK;

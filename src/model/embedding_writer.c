@@ -9,6 +9,7 @@
 #include "io/safetensors.h"
 #include <crossmamba/embed.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,14 +47,27 @@ static cm_status make_facts(cm_embedding_writer *w, const cm_embedder_info *info
     return CM_OK;
 }
 
+/* A file that never had a name, where the file system can make one: nothing of it is left when the process is
+ * killed. */
+static int nameless(const char *path) {
+    const char *slash = strrchr(path, '/');
+    cm_buf text = CM_BUF_EMPTY;
+    int file = -1;
+    bool named = slash ? cm_buf_append(&text, path, (size_t)(slash - path) + 1) : cm_buf_text(&text, ".");
+    if (named) file = open(text.data, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    cm_buf_clear(&text);
+    return file;
+}
+
 /* A file without a name in the folder of path. */
 static cm_status open_unnamed(cm_embedding_writer *w, cm_error *error) {
+    int file = nameless(w->path);
     cm_buf name = CM_BUF_EMPTY;
-    if (!cm_buf_printf(&name, "%s.XXXXXX", w->path)) return cm_fail_memory(error, 0);
-    int file = mkstemp(name.data), reason = errno;
-    if (file >= 0) unlink(name.data);
+    if (file < 0 && !cm_buf_printf(&name, "%s.XXXXXX", w->path)) return cm_fail_memory(error, 0);
+    if (file < 0 && (file = mkstemp(name.data)) >= 0) unlink(name.data);
     cm_buf_clear(&name);
     w->stream = file >= 0 ? fdopen(file, "w+") : NULL;
+    int reason = errno;
     if (!w->stream && file >= 0) close(file);
     return w->stream ? CM_OK : cm_fail_errno(error, w->path, "cannot create a file beside it", reason);
 }

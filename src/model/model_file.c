@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 static const char card_key[] = "crossmamba";
+static const size_t small_network = (size_t)16 << 20; /* bytes */
 
 /* Beside the parameters, the file holds these tensors: [width] each. */
 typedef struct extra_tensor {
@@ -189,6 +190,24 @@ static cm_status load_tensors(const cm_safetensors *file, const cm_model *model,
     return status;
 }
 
+/* A card can name a network of any size: before memory is taken for it, the file must have tensors of about
+ * that size. What is missing of a small one is better told tensor by tensor. */
+static cm_status check_size(const cm_safetensors *file, const cm_card_shape *shape, const char *path,
+                            cm_error *error) {
+    int64_t values = 0;
+    size_t wanted = 0, bytes = 0;
+    CM_TRY(cm_net_count(&shape->options, shape->width, &values, error));
+    for (int side = 0; side < CM_SIDES; side++) wanted += 2 * (size_t)shape->width[side];
+    bool fits = cm_size_mul((size_t)values, (size_t)shape->options.ensemble, &bytes) &&
+                cm_size_add(wanted, bytes, &wanted) && cm_size_mul(wanted, sizeof(float), &wanted);
+    bytes = 0;
+    for (size_t i = 0; i < cm_safetensors_count(file); i++) bytes += cm_safetensors_get(file, i)->bytes;
+    if (fits && wanted <= bytes + small_network) return CM_OK;
+    return cm_fail(error, CM_MODEL, path, "card",
+                   fits ? cm_format("tensors of %zu bytes", wanted).text : "a network that fits into memory",
+                   "tensors of %zu bytes", bytes);
+}
+
 static cm_status read_model(cm_model **model, const cm_safetensors *file, const char *path, cm_error *error) {
     const char *text = cm_safetensors_metadata(file, card_key);
     if (!text)
@@ -199,6 +218,7 @@ static cm_status read_model(cm_model **model, const cm_safetensors *file, const 
     cm_card_shape shape;
     cm_model *m = NULL;
     cm_status status = cm_card_shape_read(card, &shape, path, error);
+    if (status == CM_OK) status = check_size(file, &shape, path, error);
     if (status == CM_OK) status = cm_model_create(&m, shape.task, &shape.options, shape.width, error);
     if (status == CM_OK) status = cm_model_make_members(m, true, error);
     if (status == CM_OK) status = cm_card_apply(card, m, path, error);

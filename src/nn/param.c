@@ -95,6 +95,10 @@ cm_status cm_params_seal(cm_params *params, cm_error *error) {
     return CM_OK;
 }
 
+bool cm_params_failed(const cm_params *params) {
+    return params->failed;
+}
+
 int cm_params_count(const cm_params *params) {
     return params->count;
 }

@@ -29,6 +29,7 @@ int cm_params_add(cm_params *params, const char *name, int n_dims, const int64_t
 /* Allocates the flat blocks (values and gradients, zeroed). No parameter can be added afterwards. */
 cm_status cm_params_seal(cm_params *params, cm_error *error);
 
+bool cm_params_failed(const cm_params *params); /* an addition failed */
 int cm_params_count(const cm_params *params);
 const cm_param *cm_params_get(const cm_params *params, int index);
 int cm_params_find(const cm_params *params, const char *name); /* -1: not there */

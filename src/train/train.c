@@ -1,6 +1,7 @@
 /* Training a model file from a data set. */
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "train/fit.h"
 #include <crossmamba/train.h>
@@ -32,6 +33,16 @@ static void remove_checkpoints(const char *checkpoint, int members) {
     unlink(checkpoint);
     for (int k = 1; k <= members; k++)
         if (cm_fit_member_path(&path, checkpoint, k)) unlink(path.data);
+    cm_buf_clear(&path);
+}
+
+/* What a killed run has left half written goes when the next one starts. */
+static void sweep_files(const cm_train_request *request, const char *checkpoint) {
+    cm_buf path = CM_BUF_EMPTY;
+    cm_file_sweep(request->model_path);
+    cm_file_sweep(checkpoint);
+    for (int k = 1; k < request->options.ensemble; k++)
+        if (cm_fit_member_path(&path, checkpoint, k)) cm_file_sweep(path.data);
     cm_buf_clear(&path);
 }
 
@@ -106,6 +117,7 @@ cm_status cm_train(const cm_train_request *request, const cm_dataset *dataset, c
                        request->checkpoint_path ? request->checkpoint_path : request->model_path,
                        request->checkpoint_path ? "" : ".checkpoint"))
         return cm_fail_memory(error, 0);
+    sweep_files(request, path.data);
     cm_team *team = cm_team_create(runtime && runtime->threads > 1 ? runtime->threads : 1);
     cm_features *features = NULL;
     cm_status status =

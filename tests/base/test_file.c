@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -104,35 +105,56 @@ static void relative_names_work(void **state) {
     unlink(name);
 }
 
-static void a_leftover_temporary_is_passed_over(void **state) {
-    (void)state;
-    char stale[500];
-    const char *path = path_in("stale");
-    snprintf(stale, sizeof stale, "%s.tmp.%ld.0", path, (long)getpid());
-    FILE *file = fopen(stale, "w");
-    fclose(file);
-    assert_int_equal(replace_text(path, "new", NULL), CM_OK);
-    assert_content(path, "new");
-    assert_int_equal(unlink(stale), 0);
+/* Makes base.tmp.<pid>.number beside path; its descriptor. */
+static int make_temporary(const char *path, int number) {
+    char name[500];
+    snprintf(name, sizeof name, "%s.tmp.%ld.%d", path, (long)getpid(), number);
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    assert_true(fd >= 0);
+    return fd;
 }
 
-/* A hundred of them are not. */
-static void endless_leftovers_fail(void **state) {
+/* What a killed process has left has no lock. */
+static void a_leftover_temporary_is_removed(void **state) {
     (void)state;
-    char stale[500];
+    const char *path = path_in("stale");
+    int before = entries_in_folder();
+    close(make_temporary(path, 0));
+    close(make_temporary(path, 7));
+    assert_int_equal(replace_text(path, "new", NULL), CM_OK);
+    assert_content(path, "new");
+    assert_int_equal(entries_in_folder(), before + 1);
+}
+
+/* Names that only look like it stay. */
+static void other_names_stay(void **state) {
+    (void)state;
+    static const char *const names[] = {"keep.tmp",     "keep.tmp.1",    "keep.tmp.1.",
+                                        "keep.tmp.x.1", "keep.tmp.1.1x", "keeper.tmp.1.1"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) fclose(fopen(path_in(names[i]), "w"));
+    int before = entries_in_folder();
+    cm_file_sweep(path_in("keep"));
+    assert_int_equal(entries_in_folder(), before);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) assert_int_equal(unlink(path_in(names[i])), 0);
+}
+
+/* One that is being written, by whomever, is passed over; a hundred of them are not. */
+static void a_locked_temporary_is_passed_over(void **state) {
+    (void)state;
     cm_error error;
     const char *path = path_in("stale");
+    int locked[100], before = entries_in_folder();
     for (int i = 0; i < 100; i++) {
-        snprintf(stale, sizeof stale, "%s.tmp.%ld.%d", path, (long)getpid(), i);
-        fclose(fopen(stale, "w"));
+        assert_int_equal(replace_text(path, "newer", NULL), CM_OK);
+        locked[i] = make_temporary(path, i);
+        assert_int_equal(flock(locked[i], LOCK_EX), 0);
     }
-    assert_int_equal(replace_text(path, "newer", &error), CM_IO);
+    assert_int_equal(replace_text(path, "newest", &error), CM_IO);
     assert_string_equal(error.found, "cannot write: File exists");
-    assert_content(path, "new");
-    for (int i = 0; i < 100; i++) {
-        snprintf(stale, sizeof stale, "%s.tmp.%ld.%d", path, (long)getpid(), i);
-        unlink(stale);
-    }
+    assert_content(path, "newer");
+    for (int i = 0; i < 100; i++) close(locked[i]);
+    cm_file_sweep(path);
+    assert_int_equal(entries_in_folder(), before);
 }
 
 static void assert_replace_refused(const char *path, const char *found) {
@@ -213,6 +235,13 @@ static void links_are_replaced_themselves(void **state) {
     assert_content(target, "target");
 }
 
+/* A link to a device is not a file's to replace. */
+static void links_to_devices_are_refused(void **state) {
+    (void)state;
+    assert_int_equal(symlink("/dev/null", path_in("device")), 0);
+    assert_replace_refused(path_in("device"), "a device");
+}
+
 static void only_regular_files_are_mapped(void **state) {
     (void)state;
     assert_map_refused(path_in("absent"), "cannot open: No such file or directory");
@@ -244,13 +273,15 @@ int main(void) {
         cmocka_unit_test(parts_are_joined),
         cmocka_unit_test(old_content_is_replaced),
         cmocka_unit_test(relative_names_work),
-        cmocka_unit_test(a_leftover_temporary_is_passed_over),
-        cmocka_unit_test(endless_leftovers_fail),
+        cmocka_unit_test(a_leftover_temporary_is_removed),
+        cmocka_unit_test(other_names_stay),
+        cmocka_unit_test(a_locked_temporary_is_passed_over),
         cmocka_unit_test(bad_targets_are_refused),
         cmocka_unit_test(read_only_folder_is_refused),
         cmocka_unit_test(failed_write_leaves_the_old_file),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(links_are_replaced_themselves),
+        cmocka_unit_test(links_to_devices_are_refused),
         cmocka_unit_test(only_regular_files_are_mapped),
         cmocka_unit_test(unreadable_files_are_refused),
     };

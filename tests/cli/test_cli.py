@@ -170,6 +170,14 @@ class Predict(Files):
         self.assertEqual(run("predict", "--model", "no-such-model", "--a", self.a, "--b", self.b)[0], 4)
         self.assertEqual(os.listdir(self.folder.name).count("out.tsv"), 0)
 
+    def test_a_device_is_never_replaced(self):
+        model, link = self.train("m.safetensors"), self.path("null")
+        os.symlink("/dev/null", link)
+        code, _, err = run("predict", "--model", model, *self.data(), "--out", link, "--quiet")
+        self.assertEqual(code, 1, err)
+        self.assertIn("a regular file", err)
+        self.assertEqual(os.readlink(link), "/dev/null")
+
     def test_full_disk(self):
         if not os.path.exists("/dev/full"):
             self.skipTest("no /dev/full")

@@ -371,6 +371,12 @@ static void test_refuses_damaged_models(void **state) {
          "{\"format\":\"crossmamba model\",\"format_version\":1,\"task\":\"rna-rna\",\"options\":{},"
          "\"inputs\":{\"a\":{\"width\":0,\"longest\":1}}}",
          CM_DATA, "0"},
+        /* a card that asks for 400 GB: refused before memory is taken */
+        {NULL, NULL, NULL,
+         "{\"format\":\"crossmamba model\",\"format_version\":1,\"task\":\"rna-rna\",\"options\":{"
+         "\"dim\":\"4096\"},\"inputs\":{\"a\":{\"width\":16777216,\"longest\":1},"
+         "\"b\":{\"width\":8388608,\"longest\":1}}}",
+         CM_MODEL, "tensors of"},
     };
     char path[128];
     snprintf(path, sizeof path, "%s/changed.safetensors", f->set.folder);
