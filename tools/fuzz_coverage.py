@@ -47,8 +47,9 @@ def measured(target):
         inputs.append(CORPUS / target)
     subprocess.run([BUILD / "fuzz" / f"fuzz_{target}", *[path for path in inputs if path.exists()]], check=True, stdout=subprocess.DEVNULL)
     files = {}
+    wanted = {file.removeprefix("src/").replace("/", "_") + ".gcda" for file, _, _ in PARSERS[target]}
     for data in BUILD.rglob("*.gcda"):
-        if not any(data.name.startswith(Path(file).name + ".") for file, _, _ in PARSERS[target]):
+        if data.name not in wanted:
             continue
         done = subprocess.run(["gcov", "--json-format", "--stdout", data], capture_output=True, check=True, cwd=BUILD)
         for text in done.stdout.decode().splitlines():

@@ -77,7 +77,12 @@ static json_t *document(const cm_audit *a, const char *command) {
 }
 
 cm_status cm_audit_write(const cm_audit *audit, const char *path, const char *command, cm_error *error) {
+    cm_json_watch();
     json_t *record = document(audit, command);
+    if (cm_json_failed()) {
+        json_decref(record);
+        return cm_fail_memory(error, 0);
+    }
     if (!record)
         return cm_fail(error, CM_USAGE, path, NULL, "names of folds and a command line in UTF-8",
                        "other bytes");

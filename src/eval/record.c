@@ -104,10 +104,13 @@ static cm_status fill(const cm_evaluation *e, json_t *record, cm_error *error) {
 }
 
 cm_status cm_eval_record(const cm_evaluation *e, cm_error *error) {
+    cm_json_watch();
     json_t *record = heading(e);
+    if (!record && cm_json_failed()) return cm_fail_memory(error, 0);
     if (!record)
         return cm_fail(error, CM_USAGE, NULL, "record", "names and a command line in UTF-8", "other bytes");
     cm_status status = fill(e, record, error);
+    if (status == CM_OK && cm_json_failed()) status = cm_fail_memory(error, 0);
     char *text = status == CM_OK ? cm_json_text(record) : NULL;
     if (status == CM_OK && !text) status = cm_fail_memory(error, 0);
     if (text) {

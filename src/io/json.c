@@ -2,14 +2,44 @@
  * number of values are bounded here, before jansson allocates anything: a container costs jansson up to some
  * 250 bytes, another value some 40, so that a text of two-byte values cannot take more than about 2 GB.
  * jansson's own memory does not pass the allocation hook: its allocator is a setting of the whole process,
- * which belongs to the program. */
+ * which belongs to the program. It is only watched. */
 #include "io/json.h"
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include <pthread.h>
 #include <stdbool.h>
 
 enum { MAX_DEPTH = 64, MAX_CONTAINERS = 4 << 20, MAX_COMMAS = 16 << 20 };
+
+/* ---- failed allocations ---- */
+
+static json_malloc_t allocate; /* what the program has given jansson */
+static _Thread_local bool failed;
+
+static void *watched(size_t bytes) {
+    void *memory = allocate(bytes);
+    if (!memory) failed = true;
+    return memory;
+}
+
+static void install(void) {
+    json_free_t release;
+    json_get_alloc_funcs(&allocate, &release);
+    json_set_alloc_funcs(watched, release);
+}
+
+void cm_json_watch(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install);
+    failed = false;
+}
+
+bool cm_json_failed(void) {
+    return failed;
+}
+
+/* ---- parsing ---- */
 
 typedef struct json_extent {
     size_t depth, containers, commas;
@@ -57,8 +87,9 @@ cm_status cm_json_parse(json_t **result, const char *text, size_t len, const cha
                         cm_error *error) {
     CM_TRY(check_extent(text, len, file, place, error));
     json_error_t problem;
+    cm_json_watch();
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
-    if (!value && json_error_code(&problem) == json_error_out_of_memory) return cm_fail_memory(error, 0);
+    if (!value && cm_json_failed()) return cm_fail_memory(error, 0);
     if (!value) {
         cm_text at = cm_format("line %d column %d", problem.line, problem.column);
         if (!place) return cm_fail(error, CM_DATA, file, at.text, NULL, "not JSON: %s", problem.text);

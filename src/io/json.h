@@ -23,4 +23,10 @@ bool cm_is_utf8(const char *text);
 /* Compact text with sorted keys, NUL-terminated, to be freed with cm_free; NULL when out of memory. */
 char *cm_json_text(const json_t *value);
 
+/* jansson's functions that build a value lose what a failed allocation left out, and those that parse call it
+ * bad syntax. Between these two calls every allocation of jansson in this thread is watched: failed tells
+ * whether one has failed. The watch chains itself before the allocator that the program has given jansson. */
+void cm_json_watch(void);
+bool cm_json_failed(void);
+
 #endif

@@ -69,7 +69,7 @@ static json_t *pair_json(const cm_model *model) {
                      (json_int_t)model->standard[CM_SIDE_PAIR].width);
 }
 
-json_t *cm_card_make(const cm_model *model) {
+static json_t *make_card(const cm_model *model) {
     int64_t parameters = 0;
     for (int i = 0; i < cm_params_count(model->net->params); i++)
         parameters += cm_params_get(model->net->params, i)->count * (1 + model->n_members);
@@ -91,6 +91,14 @@ json_t *cm_card_make(const cm_model *model) {
         }
     }
     return card;
+}
+
+json_t *cm_card_make(const cm_model *model) {
+    cm_json_watch();
+    json_t *card = make_card(model);
+    if (!cm_json_failed()) return card;
+    json_decref(card);
+    return NULL;
 }
 
 static cm_status text_member(const json_t *object, const char *key, const char **text, const char *file,

@@ -7,6 +7,7 @@
 #include "base/sha256.h"
 #include "data/split.h"
 #include "data/split_kind.h"
+#include "io/json.h"
 #include "metrics/metrics.h"
 #include "nn/option_text.h"
 #include "train/adamw.h"
@@ -474,6 +475,7 @@ static cm_status choose_calibration(fit *f, double *metrics, cm_error *error) {
 static cm_status note_facts(const fit *f, const double *metrics, cm_error *error) {
     cm_model *m = f->model;
     bool affinity = m->task->affinity;
+    cm_json_watch();
     json_t *values = json_object();
     for (int i = 0; i < cm_metrics_count(affinity) && f->n_valid > 0; i++)
         if (isfinite(metrics[i]))
@@ -489,7 +491,7 @@ static cm_status note_facts(const fit *f, const double *metrics, cm_error *error
                                       "and threshold were chosen on it)",
                                       values)) != 0)
         return cm_fail_memory(error, 0);
-    return CM_OK;
+    return cm_json_failed() ? cm_fail_memory(error, 0) : CM_OK;
 }
 
 /* What is chosen for the network or the whole ensemble, and the facts of the card. */

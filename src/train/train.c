@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "io/json.h"
 #include "train/fit.h"
 #include <crossmamba/train.h>
 #include <errno.h>
@@ -11,7 +12,9 @@
 
 static cm_status set_text(json_t *facts, const char *key, const char *text, cm_error *error) {
     if (!text) return CM_OK;
+    cm_json_watch();
     json_t *value = json_string(text);
+    if (!value && cm_json_failed()) return cm_fail_memory(error, strlen(text));
     if (!value) return cm_fail(error, CM_USAGE, NULL, key, "UTF-8 text", "other bytes");
     return json_object_set_new(facts, key, value) == 0 ? CM_OK : cm_fail_memory(error, 0);
 }

@@ -361,11 +361,13 @@ static void killed_writer(int round, int *from) {
         }
     }
     close(ends[1]);
+    int last = *from - 1, next;
+    /* on a busy machine the writer may not have begun when the time is up: here it has */
+    if (round % 4 == 0 && read(ends[0], &next, sizeof next) == sizeof next) last = next;
     uint64_t wait = cm_rng_below(99, (uint64_t)round, 40000);
     nanosleep(&(struct timespec){0, (long)(wait + 500) * 1000}, NULL);
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(exit_of(pid), 256 + SIGKILL);
-    int last = *from - 1, next;
     while (read(ends[0], &next, sizeof next) == sizeof next) last = next;
     close(ends[0]);
     cm_embeddings *store = open_store(1 << 17);
@@ -383,8 +385,7 @@ static void killed_writer(int round, int *from) {
 static void kill_at_any_moment(void **state) {
     (void)state;
     int round = 0, from = 0;
-    for (double begin = seconds(); seconds() - begin < 1.8; round++) killed_writer(round, &from);
-    assert_true(round >= 5);
+    for (double begin = seconds(); round < 8 || seconds() - begin < 1.8; round++) killed_writer(round, &from);
     cm_embeddings *store = open_store(1 << 17);
     int whole = 0;
     for (int i = 0; i < from; i++) whole += check_one(store, "a", i) == 1;
