@@ -14,12 +14,13 @@ extern "C" {
 
 typedef struct cm_prediction {
     const char *id_a, *id_b;
-    double score;         /* the network's raw output: a logit, or the affinity before calibration */
+    double score;         /* the model's raw output: a logit or margin, or the affinity before calibration */
     double value;         /* calibrated: probability of interaction, or affinity in the task's unit */
     const char *warnings; /* "" or for example "A longer than trained;B unknown residues 12 %", "A unlike the
                              training molecules (0.31 < 0.52)" */
     double low, high;     /* affinity: 90 % conformal interval of value; NaN: none */
-    double uncertainty; /* standard deviation of value between the members of an ensemble; NaN: one network */
+    double uncertainty; /* standard deviation of value between an ensemble's networks or a stack's parts; NaN:
+                           one alone */
 } cm_prediction;
 
 /* Called once a pair in the data set's order; returning non-zero stops with CM_INTERRUPTED. */

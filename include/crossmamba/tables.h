@@ -30,12 +30,14 @@ CM_API const cm_task *cm_task_rows(int *count);
 typedef struct cm_table_row {
     const char *name, *help;
 } cm_table_row;
-/* Row i of the table of encoders, fusion networks, predictors or kinds of splits; 0 when i is past the end.
- * Predictors are what an evaluation compares: every fusion network and the baselines. */
+/* Row i of the table of encoders, fusion networks, learners, predictors or kinds of splits; 0 when i is past
+ * the end. Learners are what a model file can hold (cm_train): every fusion network and the kernel model.
+ * Predictors are what an evaluation compares: the learners and the baselines. */
 CM_API int cm_encoder_row(int i, cm_table_row *row);
 CM_API int cm_fusion_row(int i, cm_table_row *row);
 /* The same for encoders of pairs. */
 CM_API int cm_pair_encoder_row(int i, cm_table_row *row);
+CM_API int cm_learner_row(int i, cm_table_row *row);
 CM_API int cm_predictor_row(int i, cm_table_row *row);
 CM_API int cm_split_row(int i, cm_table_row *row);
 

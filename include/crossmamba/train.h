@@ -14,7 +14,9 @@ extern "C" {
 
 typedef struct cm_train_request {
     cm_options options;
-    const char *model_path;      /* written at the end, atomically */
+    const char *predictor;  /* what is fitted: "network" (options.fusion), the name of a network, "kernel", or
+                               "stack:NAME/NAME" (cm_learner_row); NULL: "network" */
+    const char *model_path; /* written at the end, atomically */
     const char *checkpoint_path; /* NULL: model_path with ".checkpoint" added; removed at the end */
     double checkpoint_seconds;   /* least time between checkpoints; 0: every step */
     int resume;                  /* continue from the checkpoint when there is one */

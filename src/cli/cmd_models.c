@@ -31,14 +31,14 @@ static void print_table(const char *title, int (*row_of)(int, cm_table_row *)) {
 static cm_status print_shipped(cm_error *error) {
     int count;
     const cm_task *tasks = cm_task_rows(&count);
-    printf("model\ttask\tunit\tfusion\tdescription\n");
+    printf("model\ttask\tunit\tpredictor\tdescription\n");
     for (int i = 0; i < count; i++) {
         cm_model *model = NULL;
         cm_status status = cm_model_open(&model, tasks[i].name, error);
         if (status == CM_MODEL) continue; /* this task has none */
         if (status != CM_OK) return status;
         printf("%s\t%s\t%s\t%s\t%s\n", tasks[i].name, cm_model_task(model)->name, tasks[i].unit,
-               cm_model_options(model)->fusion, tasks[i].help);
+               cm_model_predictor(model), tasks[i].help);
         cm_model_close(model);
     }
     return CM_OK;

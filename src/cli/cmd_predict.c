@@ -106,11 +106,12 @@ const cm_command cm_command_predict = {
     .text =
         "Reads the molecules of both sides and a list of pairs (without --pairs: all against all) and "
         "writes a table\n"
-        "with the columns id_a, id_b, score (the network's raw output), prediction (calibrated: "
+        "with the columns id_a, id_b, score (the model's raw output), prediction (calibrated: "
         "probability of\n"
         "interaction, or affinity), unit, warnings, low and high (90 % conformal interval of an affinity), "
         "uncertainty\n"
-        "(disagreement of the networks of an ensemble). Higher affinities (pKd) mean tighter binding.",
+        "(disagreement of an ensemble's networks or a stack's parts). Higher affinities (pKd) mean tighter "
+        "binding.",
     .example = "crossmamba predict --model rna-molecule --a-text GGCAGAUCUGAGCCUGGGAGCUCUCUGCC --b-text "
                "'NC1CC(N)C(O)CC1O'",
     .rows = rows,

@@ -9,6 +9,8 @@ static const cm_arg_row rows[] = {
      "rna-protein, rna-molecule, rna-rna, protein-molecule or rna-protein-affinity"},
     CM_DATA_ROWS,
     {"model", "FILE", true, false, "the model file to write"},
+    {"predictor", "NAME", false, false,
+     "what to fit: network (that of --fusion), a name of the table below, or stack:NAME/NAME [network]"},
     {"force", NULL, false, false, "replace an existing model file"},
     {"checkpoint", "FILE", false, false, "state of the unfinished run [model file + .checkpoint]"},
     {"checkpoint-seconds", "N", false, false, "least time between checkpoints [60]"},
@@ -60,6 +62,7 @@ static cm_status train(const cm_args *args, const cm_options *options, const cm_
     if (status == CM_OK) status = cm_cli_dataset(args, task, 1, NULL, &runtime, &dataset, error);
     if (status == CM_OK) {
         cm_train_request request = {.options = *options,
+                                    .predictor = cm_args_get(args, "predictor"),
                                     .model_path = cm_args_get(args, "model"),
                                     .checkpoint_path = cm_args_get(args, "checkpoint"),
                                     .checkpoint_seconds = (double)seconds,
@@ -93,12 +96,17 @@ const cm_command cm_command_train = {
             "file. The best\n"
             "epoch, the calibration and the threshold are chosen on an inner validation fold. Ctrl-C writes "
             "a checkpoint\n"
-            "from which --resume continues.",
+            "from which --resume continues (a network; kernel models and stacks begin again). The file of a "
+            "kernel "
+            "model or of\n"
+            "a stack with one holds the training molecules as text.",
     .example =
         "crossmamba train --task rna-protein --a examples/rna.fasta --b examples/protein.fasta --pairs "
         "examples/rna-protein.tsv --dim 16 --epochs 2 --validation 0 --model /tmp/example.safetensors "
         "--force",
     .rows = rows,
     .network_options = true,
+    .table = "Predictors for --predictor",
+    .table_row = cm_learner_row,
     .run = run,
 };

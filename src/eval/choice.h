@@ -3,8 +3,8 @@
 #ifndef CM_EVAL_CHOICE_H
 #define CM_EVAL_CHOICE_H
 
-#include "eval/inner.h"
 #include "eval/predictor.h"
+#include "train/inner.h"
 
 enum { CM_CANDIDATES_MAX = 8 };
 

@@ -3,7 +3,7 @@
 #define CM_EVAL_MEMORY_ROWS_H
 
 #include "eval/history.h"
-#include "eval/inner.h"
+#include "train/inner.h"
 #include "trees/forest.h"
 
 /* The first n_train rows are the training pairs in their order, then come further rows of training pairs,

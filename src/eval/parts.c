@@ -116,22 +116,17 @@ cm_status cm_eval_parts_make(cm_eval_parts *parts, const cm_eval_plan *plan, cm_
 
 /* ---- handing over ---- */
 
-/* Logits are on one scale in all parts, since each part was calibrated by itself. */
-static double handed(const cm_eval_plan *plan, double value) {
-    if (plan->dataset->task->affinity) return value;
-    double p = fmin(fmax(value, 1e-6), 1 - 1e-6);
-    return log(p / (1 - p));
-}
-
 static void hand_over(const cm_eval_plan *plan, const cm_eval_parts *parts, int division, const char *member,
                       int64_t *position, double *held, double *test) {
     const cm_eval_division *d = &parts->divisions[division];
     const cm_eval_unit *whole = find_part(plan, parts, member, division, -1);
-    for (int64_t i = 0; i < whole->n_test; i++) test[i] = handed(plan, whole->value[i]);
+    const bool affinity = plan->dataset->task->affinity;
+    for (int64_t i = 0; i < whole->n_test; i++) test[i] = cm_model_handed(affinity, whole->value[i]);
     for (int p = 0; p < d->inner.n_parts; p++) {
         const cm_eval_unit *part = find_part(plan, parts, member, division, p);
         cm_inner_list(&d->inner, p, true, position);
-        for (int64_t i = 0; i < part->n_test; i++) held[position[i]] = handed(plan, part->value[i]);
+        for (int64_t i = 0; i < part->n_test; i++)
+            held[position[i]] = cm_model_handed(affinity, part->value[i]);
     }
 }
 

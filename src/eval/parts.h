@@ -3,8 +3,8 @@
 #ifndef CM_EVAL_PARTS_H
 #define CM_EVAL_PARTS_H
 
-#include "eval/inner.h"
 #include "eval/unit.h"
+#include "train/inner.h"
 
 /* The inner division of one (repeat, fold). */
 typedef struct cm_eval_division {

@@ -50,32 +50,23 @@ static const cm_predictor *find_plain(const char *name) {
     return NULL;
 }
 
-static const char memory_suffix[] = "+memory", stack_prefix[] = "stack:";
+static const char memory_suffix[] = "+memory";
 
 static bool has_memory(const char *name) {
     size_t length = strlen(name), suffix = sizeof memory_suffix - 1;
     return length > suffix && strcmp(name + length - suffix, memory_suffix) == 0;
 }
 
-static bool is_stack(const char *name) {
-    return strncmp(name, stack_prefix, sizeof stack_prefix - 1) == 0;
-}
-
 int cm_stage_members(const char *name, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]) {
-    bool stack = is_stack(name), memory = has_memory(name);
-    if (!stack && !memory) return 0;
-    const char *at = name + (stack ? sizeof stack_prefix - 1 : 0);
+    bool memory = has_memory(name);
     const char *end = name + strlen(name) - (memory ? sizeof memory_suffix - 1 : 0);
-    int count = 0;
-    while (at <= end && count < CM_MEMBERS_MAX) {
-        const char *slash = stack ? memchr(at, '/', (size_t)(end - at)) : NULL;
-        size_t length = (size_t)((slash ? slash : end) - at);
-        if (length >= CM_MEMBER_NAME) length = CM_MEMBER_NAME - 1;
-        memcpy(member[count], at, length);
-        member[count++][length] = '\0';
-        at = slash ? slash + 1 : end + 1;
-    }
-    return at > end ? count : CM_MEMBERS_MAX + 1;
+    int members = cm_stack_names(name, end, member);
+    if (members > 0 || !memory) return members;
+    size_t length = (size_t)(end - name);
+    if (length >= CM_MEMBER_NAME) length = CM_MEMBER_NAME - 1;
+    memcpy(member[0], name, length);
+    member[0][length] = '\0';
+    return 1;
 }
 
 cm_status cm_predictor_find(const cm_predictor **predictor, const char *name, cm_error *error) {

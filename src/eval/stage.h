@@ -2,10 +2,9 @@
 #ifndef CM_EVAL_STAGE_H
 #define CM_EVAL_STAGE_H
 
-#include "eval/inner.h"
 #include "eval/predictor.h"
-
-enum { CM_MEMBERS_MAX = 8, CM_MEMBER_NAME = 32 };
+#include "train/inner.h"
+#include "train/learner.h"
 
 /* "stack:A/B/C": A, B, C. "NAME+memory": NAME. "stack:A/B+memory": A, B. The members of a name, or 0 for a
  * plain predictor. */

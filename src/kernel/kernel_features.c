@@ -62,7 +62,18 @@ static cm_status rows_append(cm_kernel_rows *rows, int64_t i, const cm_molecule_
     return CM_OK;
 }
 
+const char *cm_kernel_mix_name(cm_kernel_mix mix) {
+    static const char *const names[CM_MIXES] = {"all", "coarse", "fine"};
+    return names[mix];
+}
+
+bool cm_kernel_in_mix(const cm_molecule_kernel *kernel, cm_kernel_mix mix) {
+    return mix == CM_MIX_ALL ||
+           (mix == CM_MIX_COARSE ? kernel->grain & CM_KERNEL_COARSE : kernel->grain & CM_KERNEL_FINE);
+}
+
 typedef struct source {
+    cm_kernel_mix mix;
     const char *const *text;
     const int64_t *length;
     cm_kernel_features *features;
@@ -88,7 +99,8 @@ static cm_status fill_rows(const source *from, int k, cm_error *error) {
 static void fill_range(void *context, int64_t begin, int64_t end, int member) {
     (void)member;
     source *from = context;
-    for (int64_t k = begin; k < end; k++) fill_rows(from, (int)k, &from->errors[k]);
+    for (int64_t k = begin; k < end; k++)
+        if (cm_kernel_in_mix(from->features->kernel[k], from->mix)) fill_rows(from, (int)k, &from->errors[k]);
 }
 
 static cm_kernel_features *empty_like(cm_molecule_type type, int64_t n) {
@@ -102,12 +114,12 @@ static cm_kernel_features *empty_like(cm_molecule_type type, int64_t n) {
     return f;
 }
 
-cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_type type,
+cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_type type, cm_kernel_mix mix,
                                     const char *const *text, const int64_t *length, int64_t n, cm_team *team,
                                     cm_error *error) {
     cm_kernel_features *f = empty_like(type, n);
     if (!f) return cm_fail_memory(error, sizeof *f);
-    source from = {.text = text, .length = length, .features = f};
+    source from = {.mix = mix, .text = text, .length = length, .features = f};
     cm_team_for(team, f->n_kernels, 1, fill_range, &from);
     for (int k = 0; k < f->n_kernels; k++)
         if (from.errors[k].status != CM_OK) {

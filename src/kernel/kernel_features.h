@@ -25,8 +25,15 @@ typedef struct cm_kernel_features {
     int64_t n;
 } cm_kernel_features;
 
-/* Of n molecules in the normalised spelling. CM_DATA from chemistry. */
-cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_type type,
+/* Which table kernels are averaged. */
+typedef enum cm_kernel_mix { CM_MIX_ALL, CM_MIX_COARSE, CM_MIX_FINE, CM_MIXES } cm_kernel_mix;
+/* "all", "coarse", "fine" */
+const char *cm_kernel_mix_name(cm_kernel_mix mix);
+bool cm_kernel_in_mix(const cm_molecule_kernel *kernel, cm_kernel_mix mix);
+
+/* Of n molecules in the normalised spelling, under the kernels of mix; the rows of the others stay empty.
+ * CM_DATA from chemistry. */
+cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_type type, cm_kernel_mix mix,
                                     const char *const *text, const int64_t *length, int64_t n, cm_team *team,
                                     cm_error *error);
 /* Copies of molecules index[m] of features. */

@@ -7,14 +7,9 @@
 /* Squared norms below it are rounding. */
 static const double least_square = 1e-9;
 
-static bool in_mix(const cm_molecule_kernel *kernel, cm_kernel_mix mix) {
-    return mix == CM_MIX_ALL ||
-           (mix == CM_MIX_COARSE ? kernel->grain & CM_KERNEL_COARSE : kernel->grain & CM_KERNEL_FINE);
-}
-
 static double weight_of(const cm_kernel_features *features, cm_kernel_mix mix) {
     int count = 0;
-    for (int k = 0; k < features->n_kernels; k++) count += in_mix(features->kernel[k], mix);
+    for (int k = 0; k < features->n_kernels; k++) count += cm_kernel_in_mix(features->kernel[k], mix);
     return count > 0 ? 1.0 / count : 0;
 }
 
@@ -69,7 +64,7 @@ static cm_status mix_kernel(cm_kernel_side *side, int k, double *raw, double *in
     side->mean[k] = mean_of(side->row_mean[k], m);
     training_norms(side, k, inverse);
     for (int mix = 0; mix < CM_MIXES; mix++)
-        for (int64_t i = 0; i < m && in_mix(f->kernel[k], mix); i++)
+        for (int64_t i = 0; i < m && cm_kernel_in_mix(f->kernel[k], mix); i++)
             add_row(side, k, raw + i * m, side->row_mean[k][i], inverse[i], inverse, side->mixed[mix] + i * m,
                     weight_of(f, mix));
     return CM_OK;
@@ -92,6 +87,12 @@ cm_status cm_kernel_side_create(cm_kernel_side *side, cm_kernel_features *featur
     cm_free(inverse);
     if (status != CM_OK) cm_kernel_side_clear(side);
     return status;
+}
+
+void cm_kernel_side_restore(cm_kernel_side *side, cm_kernel_mix mix) {
+    for (int k = 0; k < side->features->n_kernels; k++)
+        if (cm_kernel_in_mix(side->features->kernel[k], mix))
+            side->mean[k] = mean_of(side->row_mean[k], side->features->n);
 }
 
 /* Turns correlations row[m] of a molecule with self self_x into K. self[m]: of the training molecules. */
@@ -146,7 +147,7 @@ cm_status cm_kernel_side_cross(const cm_kernel_side *side, const cm_kernel_shape
         w.raw && w.inverse && w.self && w.self_x ? CM_OK : cm_fail_memory(error, (size_t)(n * m) * 8);
     memset(out, 0, (size_t)(n * m) * sizeof *out);
     for (int k = 0; k < x->n_kernels && status == CM_OK; k++) {
-        if (!in_mix(x->kernel[k], shape->mix)) continue;
+        if (!cm_kernel_in_mix(x->kernel[k], shape->mix)) continue;
         status = cm_kernel_cross(x, row, n, side->features, k, w.raw, team, error);
         if (status == CM_OK) mix_cross(side, x, row, n, k, weight_of(x, shape->mix), &w, out);
     }

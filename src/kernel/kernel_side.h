@@ -12,9 +12,6 @@
 
 #include "kernel/kernel_features.h"
 
-/* Which table kernels are averaged. */
-typedef enum cm_kernel_mix { CM_MIX_ALL, CM_MIX_COARSE, CM_MIX_FINE, CM_MIXES } cm_kernel_mix;
-
 typedef struct cm_kernel_shape {
     cm_kernel_mix mix;
     double gamma, constant;
@@ -30,6 +27,9 @@ typedef struct cm_kernel_side {
 /* Owns features from here on, also when it fails. */
 cm_status cm_kernel_side_create(cm_kernel_side *side, cm_kernel_features *features, cm_team *team,
                                 cm_error *error);
+/* As it was after training and cm_kernel_side_drop: features of the training molecules under at least the
+ * kernels of mix, and row_mean of those, which were filled by the caller. */
+void cm_kernel_side_restore(cm_kernel_side *side, cm_kernel_mix mix);
 void cm_kernel_side_clear(cm_kernel_side *side);
 /* Frees what only training needs. */
 void cm_kernel_side_drop(cm_kernel_side *side);

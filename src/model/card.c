@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "bio/chem.h"
 #include "io/json.h"
+#include "model/model_kind.h"
 #include <math.h>
 #include <string.h>
 
@@ -69,10 +70,15 @@ static json_t *pair_json(const cm_model *model) {
                      (json_int_t)model->standard[CM_SIDE_PAIR].width);
 }
 
-static json_t *make_card(const cm_model *model) {
-    int64_t parameters = 0;
-    for (int i = 0; i < cm_params_count(model->net->params); i++)
-        parameters += cm_params_get(model->net->params, i)->count * (1 + model->n_members);
+/* A network's card does not name its kind, as before there were others. */
+static bool describe_kind(const cm_model *model, json_t *card) {
+    if (model->kind == &cm_kind_network) return true;
+    return json_object_set_new(card, "predictor", json_string(model->kind->name)) == 0 &&
+           model->kind->describe(model, card, NULL) == CM_OK;
+}
+
+json_t *cm_card_part(const cm_model *model) {
+    int64_t parameters = model->kind->size(model);
     json_t *card = json_pack(
         "{s:s, s:i, s:s, s:s, s:s, s:I, s:o, s:{s:o, s:o}, s:{s:f, s:f, s:f, s:f}, s:o, s:o, s:f}", "format",
         "crossmamba model", "format_version", CM_MODEL_FORMAT, "library_version", CM_LIBRARY_VERSION, "task",
@@ -83,6 +89,10 @@ static json_t *make_card(const cm_model *model) {
         conformal_json(&model->conformal), "threshold", model->threshold);
     if (card && model->standard[CM_SIDE_PAIR].width > 0)
         json_object_set_new(json_object_get(card, "inputs"), "pair", pair_json(model));
+    if (card && !describe_kind(model, card)) {
+        json_decref(card);
+        return NULL;
+    }
     for (size_t i = 0; card && i < sizeof fact_keys / sizeof *fact_keys; i++) {
         json_t *fact = json_object_get(model->facts, fact_keys[i]);
         if (fact && json_object_set(card, fact_keys[i], fact) != 0) {
@@ -95,7 +105,7 @@ static json_t *make_card(const cm_model *model) {
 
 json_t *cm_card_make(const cm_model *model) {
     cm_json_watch();
-    json_t *card = make_card(model);
+    json_t *card = cm_card_part(model);
     if (!cm_json_failed()) return card;
     json_decref(card);
     return NULL;
@@ -192,6 +202,15 @@ static cm_status read_domain(const json_t *card, cm_model *model, int side, cons
     return real_member(domain, "threshold", &model->domain[side].threshold, file, error);
 }
 
+static cm_status read_kind(const json_t *card, const cm_model_kind **kind, const char *file,
+                           cm_error *error) {
+    const char *name = cm_kind_network.name;
+    if (json_object_get(card, "predictor")) CM_TRY(text_member(card, "predictor", &name, file, error));
+    *kind = cm_model_kind_find(name);
+    return *kind ? CM_OK
+                 : cm_fail(error, CM_MODEL, file, "card, key predictor", "a known kind of model", "%s", name);
+}
+
 cm_status cm_card_shape_read(const json_t *card, cm_card_shape *shape, const char *file, cm_error *error) {
     const char *text;
     int64_t version, longest;
@@ -203,6 +222,7 @@ cm_status cm_card_shape_read(const json_t *card, cm_card_shape *shape, const cha
         return cm_fail(error, CM_MODEL, file, "card, key format_version",
                        cm_format("version %d (a newer file needs a newer program)", CM_MODEL_FORMAT).text,
                        "version %lld", (long long)version);
+    CM_TRY(read_kind(card, &shape->kind, file, error));
     CM_TRY(text_member(card, "task", &text, file, error));
     shape->task = cm_task_find(text);
     if (!shape->task) return cm_fail(error, CM_MODEL, file, "card, key task", "a known task", "%s", text);

@@ -9,17 +9,21 @@ enum { CM_MODEL_FORMAT = 1 };
 /* The card of model as a new reference, NULL when out of memory. */
 json_t *cm_card_make(const cm_model *model);
 
+/* The same for a model inside another, whose card is being made: failed allocations are noticed there (cm_json_watch). */
+json_t *cm_card_part(const cm_model *model);
+
 /* The card as text for people, owned by the caller (cm_free), NULL when out of memory. */
 char *cm_card_text(const json_t *card);
 
-/* What a loader needs before it can build the network. */
+/* What a loader needs before it can build the model. */
 typedef struct cm_card_shape {
+    const cm_model_kind *kind;
     const cm_task *task;
     cm_options options;
     int64_t width[CM_SIDES];
 } cm_card_shape;
 
-/* Checks format, version, task and options. */
+/* Checks format, version, kind, task and options. */
 cm_status cm_card_shape_read(const json_t *card, cm_card_shape *shape, const char *file, cm_error *error);
 
 /* Fills the plain fields and the facts of model (made with that shape) from the card. */

@@ -5,9 +5,9 @@
 
 /* The order of the sections; what a card has besides follows in its own order. */
 static const char *const sections[] = {
-    "task",       "unit",        "inputs",    "data",           "training",       "metrics",
-    "evaluation", "calibration", "threshold", "label",          "licence",        "notes",
-    "options",    "parameters",  "format",    "format_version", "library_version"};
+    "task",     "unit",    "predictor",  "kernel",      "stack",          "inputs",         "data",
+    "training", "metrics", "evaluation", "calibration", "threshold",      "label",          "licence",
+    "notes",    "options", "parameters", "format",      "format_version", "library_version"};
 enum { N_SECTIONS = sizeof sections / sizeof *sections };
 
 static bool listed(const char *key) {
@@ -16,12 +16,16 @@ static bool listed(const char *key) {
     return false;
 }
 
-/* One line of a card; a file's control characters do not reach the terminal. */
-static void append_line(cm_buf *text, const char *line, size_t length) {
+/* A file's control characters do not reach the terminal. */
+static void append_bytes(cm_buf *text, const char *bytes, size_t length) {
     for (size_t i = 0; i < length; i++) {
-        unsigned char byte = (unsigned char)line[i];
-        cm_buf_append(text, (byte < ' ' && byte != '\t') || byte == 0x7F ? "?" : &line[i], 1);
+        unsigned char byte = (unsigned char)bytes[i];
+        cm_buf_append(text, (byte < ' ' && byte != '\t') || byte == 0x7F ? "?" : &bytes[i], 1);
     }
+}
+
+static void append_line(cm_buf *text, const char *line, size_t length) {
+    append_bytes(text, line, length);
     cm_buf_text(text, "\n");
 }
 
@@ -39,6 +43,29 @@ static void append_text(cm_buf *text, const char *value, int depth) {
         append_line(text, line, length);
         line += length + (line[length] == '\n');
     }
+}
+
+static void append_value(cm_buf *text, const char *key, const json_t *value, int depth);
+
+/* Objects one after the other under their number; words in a row; of numbers only how many. */
+static void append_array(cm_buf *text, const json_t *value, int depth) {
+    const json_t *first = json_array_get(value, 0), *item;
+    size_t i;
+    if (!json_is_object(first) && !json_is_string(first)) {
+        cm_buf_printf(text, " %zu values\n", json_array_size(value));
+        return;
+    }
+    if (json_is_object(first)) cm_buf_text(text, "\n");
+    json_array_foreach(value, i, item) {
+        if (json_is_object(item)) {
+            append_value(text, cm_format("%zu", i + 1).text, item, depth + 1);
+            continue;
+        }
+        const char *word = json_is_string(item) ? json_string_value(item) : "?";
+        cm_buf_text(text, " ");
+        append_bytes(text, word, strlen(word));
+    }
+    if (!json_is_object(first)) cm_buf_text(text, "\n");
 }
 
 static void append_value(cm_buf *text, const char *key, const json_t *value, int depth) {
@@ -60,7 +87,7 @@ static void append_value(cm_buf *text, const char *key, const json_t *value, int
         cm_buf_printf(text, " %.6g\n", json_real_value(value));
         break;
     case JSON_ARRAY:
-        cm_buf_printf(text, " %zu values\n", json_array_size(value));
+        append_array(text, value, depth);
         break;
     default:
         cm_buf_printf(text, " %s\n", json_is_true(value) ? "yes" : "no");

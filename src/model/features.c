@@ -256,7 +256,8 @@ cm_status cm_features_create(cm_features **features, const cm_dataset *dataset, 
         CM_TRY(cm_store_prepare(runtime, store, &setup.store, error));
     cm_features *f = cm_new(1, sizeof *f);
     if (!f) return cm_fail_memory(error, sizeof *f);
-    cm_status status = CM_OK;
+    f->kernels = cm_kernel_inputs_create();
+    cm_status status = f->kernels ? CM_OK : cm_fail_memory(error, 0);
     for (int side = 0; side < 2 && status == CM_OK; side++)
         status = encode_side(f, dataset, side, side == 0 ? resolved.encoder_a : resolved.encoder_b, layout,
                              &setup, expected ? &expected[side] : NULL, runtime, error);
@@ -281,6 +282,7 @@ void cm_features_destroy(cm_features *features) {
         cm_free(features->identity[side]);
     }
     cm_pair_features_clear(&features->pair);
+    cm_kernel_inputs_destroy(features->kernels);
     cm_free(features);
 }
 

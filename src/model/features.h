@@ -9,6 +9,7 @@
 #include "data/dataset.h"
 #include "encoders/encoder.h"
 #include "fusion/net.h"
+#include "model/kernel_inputs.h"
 #include "model/pair_features.h"
 
 /* The tokens of one molecule: dense, or token t holds entries start[t] .. start[t + 1] of column and value.
@@ -28,6 +29,7 @@ typedef struct cm_features {
     char *identity[2];      /* of the checkpoints behind the encoder; "": all parts are built in */
     cm_precision precision[2];
     cm_pair_features pair;
+    cm_kernel_inputs *kernels; /* what kernel models need, made at first use */
 } cm_features;
 
 /* Encodes every entity of dataset with options->encoder_a, encoder_b, layout and precision ("auto": the

@@ -4,6 +4,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "model/card.h"
+#include "model/model_kind.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,6 @@
 #include <unistd.h>
 
 static const char card_key[] = "crossmamba";
-static const size_t small_network = (size_t)16 << 20; /* bytes */
 
 /* Beside the parameters, the file holds these tensors: [width] each. */
 typedef struct extra_tensor {
@@ -34,66 +34,84 @@ static float *extra_data(const cm_model *model, const extra_tensor *extra) {
     return extra->scale ? s->scale : s->mean;
 }
 
-static cm_tensor extra_as_tensor(const cm_model *model, const extra_tensor *extra) {
-    int64_t width = model->standard[extra->side].width;
-    return (cm_tensor){.name = extra->name,
-                       .dtype = CM_DTYPE_F32,
-                       .n_dims = 1,
-                       .dims = {width},
-                       .data = extra_data(model, extra),
-                       .bytes = (size_t)width * sizeof(float)};
+/* ---- the list of tensors ---- */
+
+void cm_tensor_list_clear(cm_tensor_list *list) {
+    cm_free(list->tensors);
+    cm_free(list->names);
+    *list = (cm_tensor_list){0};
 }
 
-static cm_tensor param_as_tensor(const cm_params *params, int i, const char *name) {
-    const cm_param *p = cm_params_get(params, i);
-    cm_tensor tensor = {.name = name,
-                        .dtype = CM_DTYPE_F32,
-                        .n_dims = p->n_dims,
-                        .data = cm_params_value(params, i).data,
-                        .bytes = (size_t)p->count * sizeof(float)};
-    memcpy(tensor.dims, p->dims, (size_t)p->n_dims * sizeof *p->dims);
-    return tensor;
+static cm_status list_grow(cm_tensor_list *list, cm_error *error) {
+    size_t room = list->room * 2 + 64;
+    cm_tensor *tensors = cm_resize(list->tensors, room, sizeof *tensors);
+    if (tensors) list->tensors = tensors;
+    void *names = tensors ? cm_resize(list->names, room, sizeof *list->names) : NULL;
+    if (names) list->names = names;
+    if (!names) return cm_fail_memory(error, room * sizeof *tensors);
+    list->room = room;
+    for (size_t i = 0; i < list->count; i++) list->tensors[i].name = list->names[i];
+    return CM_OK;
+}
+
+cm_status cm_tensor_list_add(cm_tensor_list *list, const char *prefix, const char *name, cm_tensor tensor,
+                             cm_error *error) {
+    if (list->count == list->room) CM_TRY(list_grow(list, error));
+    char *own = list->names[list->count];
+    snprintf(own, sizeof *list->names, "%s%s", prefix, name);
+    tensor.name = own;
+    list->tensors[list->count++] = tensor;
+    return CM_OK;
+}
+
+cm_tensor cm_tensor_of(cm_dtype dtype, const void *data, int64_t count) {
+    return (cm_tensor){.dtype = dtype,
+                       .n_dims = 1,
+                       .dims = {count},
+                       .data = data,
+                       .bytes = (size_t)count * cm_dtype_bytes(dtype)};
 }
 
 /* Sketches of the training molecules, as bytes, the lowest of a word first. */
-static cm_tensor domain_as_tensor(const cm_model *model, int side) {
-    const cm_domain *domain = &model->domain[side];
-    return (cm_tensor){.name = side == 0 ? "domain.a" : "domain.b",
-                       .dtype = CM_DTYPE_U8,
+static cm_tensor domain_as_tensor(const cm_domain *domain) {
+    return (cm_tensor){.dtype = CM_DTYPE_U8,
                        .n_dims = 2,
                        .dims = {domain->n, CM_DOMAIN_WORDS * 8},
                        .data = domain->bits,
                        .bytes = (size_t)domain->n * CM_DOMAIN_WORDS * 8};
 }
 
-enum { MEMBER_NAME = 128 };
-
-/* All tensors of a model file, in a block to be freed with cm_free; the names of the further members of an
- * ensemble lie behind them in the block. */
-static cm_tensor *model_tensors(const cm_model *model, size_t *count) {
-    size_t n = (size_t)cm_params_count(model->net->params), members = (size_t)model->n_members;
-    size_t most = n * (members + 1) + N_EXTRAS + 2, at = 0;
-    cm_tensor *tensors = cm_new(1, most * sizeof *tensors + members * n * MEMBER_NAME);
-    if (!tensors) return NULL;
-    char *name = (char *)(tensors + most);
-    for (size_t i = 0; i < n; i++)
-        tensors[at++] =
-            param_as_tensor(model->net->params, (int)i, cm_params_get(model->net->params, (int)i)->name);
-    for (size_t k = 0; k < members; k++)
-        for (size_t i = 0; i < n; i++, name += MEMBER_NAME) {
-            snprintf(name, MEMBER_NAME, "member.%zu.%s", k + 2,
-                     cm_params_get(model->net->params, (int)i)->name);
-            tensors[at++] = param_as_tensor(model->members[k]->params, (int)i, name);
-        }
+cm_status cm_model_list(const cm_model *model, const char *prefix, cm_tensor_list *list, cm_error *error) {
+    CM_TRY(model->kind->list(model, prefix, list, error));
     for (size_t i = 0; i < N_EXTRAS; i++)
-        if (model->standard[extras[i].side].width > 0) tensors[at++] = extra_as_tensor(model, &extras[i]);
+        if (model->standard[extras[i].side].width > 0)
+            CM_TRY(cm_tensor_list_add(list, prefix, extras[i].name,
+                                      cm_tensor_of(CM_DTYPE_F32, extra_data(model, &extras[i]),
+                                                   model->standard[extras[i].side].width),
+                                      error));
     for (int side = 0; side < 2; side++)
-        if (model->domain[side].n > 0) tensors[at++] = domain_as_tensor(model, side);
-    *count = at;
-    return tensors;
+        if (model->domain[side].n > 0)
+            CM_TRY(cm_tensor_list_add(list, prefix, side == 0 ? "domain.a" : "domain.b",
+                                      domain_as_tensor(&model->domain[side]), error));
+    return CM_OK;
+}
+
+/* ---- writing ---- */
+
+static void name_predictor(cm_model *model) {
+    const char *plain = model->kind == &cm_kind_network ? model->options.fusion : model->kind->name;
+    int used = snprintf(model->predictor, sizeof model->predictor, "%.64s", plain);
+    for (int p = 0; p < model->n_parts; p++)
+        used += snprintf(model->predictor + used, sizeof model->predictor - (size_t)used, "%c%s",
+                         p ? '/' : ':', model->part_name[p]);
+}
+
+const char *cm_model_predictor(const cm_model *model) {
+    return model->predictor;
 }
 
 static cm_status refresh_card(cm_model *model, cm_error *error) {
+    name_predictor(model);
     json_t *card = cm_card_make(model);
     char *json = card ? cm_json_text(card) : NULL, *text = card ? cm_card_text(card) : NULL;
     json_decref(card);
@@ -118,13 +136,12 @@ const char *cm_model_card_text(const cm_model *model) {
 }
 
 cm_status cm_model_save(cm_model *model, const char *path, cm_error *error) {
+    cm_tensor_list list = {0};
     CM_TRY(refresh_card(model, error));
-    size_t count;
-    cm_tensor *tensors = model_tensors(model, &count);
-    if (!tensors) return cm_fail_memory(error, 0);
+    cm_status status = cm_model_list(model, "", &list, error);
     cm_metadata_entry metadata[] = {{card_key, model->card}, {"format", "pt"}};
-    cm_status status = cm_safetensors_write(path, tensors, count, metadata, 2, error);
-    cm_free(tensors);
+    if (status == CM_OK) status = cm_safetensors_write(path, list.tensors, list.count, metadata, 2, error);
+    cm_tensor_list_clear(&list);
     return status;
 }
 
@@ -142,9 +159,14 @@ static void describe(cm_buf *text, const cm_tensor *tensor) {
     cm_buf_text(text, "]");
 }
 
-static bool all_finite(const float *values, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(values[i])) return false;
+/* Whole numbers always are. */
+static bool all_finite(cm_dtype dtype, const void *values, size_t bytes) {
+    const float *single = values;
+    const double *real = values;
+    for (size_t i = 0; dtype == CM_DTYPE_F32 && i < bytes / sizeof *single; i++)
+        if (!isfinite(single[i])) return false;
+    for (size_t i = 0; dtype == CM_DTYPE_F64 && i < bytes / sizeof *real; i++)
+        if (!isfinite(real[i])) return false;
     return true;
 }
 
@@ -152,9 +174,9 @@ static bool all_finite(const float *values, size_t count) {
 static int load_tensor(const cm_safetensors *file, const cm_tensor *want, cm_buf *text) {
     const cm_tensor *have = cm_safetensors_find(file, want->name);
     if (have && same_shape(want, have)) {
-        float *to = (float *)(uintptr_t)want->data;
+        void *to = (void *)(uintptr_t)want->data;
         if (have->bytes) memcpy(to, have->data, have->bytes);
-        if (want->dtype == CM_DTYPE_U8 || all_finite(to, have->bytes / sizeof *to)) return 0;
+        if (all_finite(want->dtype, to, have->bytes)) return 0;
         cm_buf_printf(text, "%s holds a value that is not finite; ", want->name);
         return 1;
     }
@@ -168,44 +190,50 @@ static int load_tensor(const cm_safetensors *file, const cm_tensor *want, cm_buf
     return 1;
 }
 
-static cm_status load_tensors(const cm_safetensors *file, const cm_model *model, const char *path,
-                              cm_error *error) {
-    size_t count;
-    cm_tensor *tensors = model_tensors(model, &count);
-    if (!tensors) return cm_fail_memory(error, 0);
+static cm_status load_list(const cm_safetensors *file, const cm_tensor_list *list, const char *path,
+                           cm_error *error) {
     cm_buf text = CM_BUF_EMPTY;
     int problems = 0;
-    for (size_t i = 0; i < count; i++) problems += load_tensor(file, &tensors[i], &text);
-    cm_free(tensors);
-    if (problems == 0 && cm_safetensors_count(file) != count) {
+    for (size_t i = 0; i < list->count; i++) problems += load_tensor(file, &list->tensors[i], &text);
+    if (problems == 0 && cm_safetensors_count(file) != list->count) {
         problems = 1;
-        cm_buf_printf(&text, "%zu tensors instead of %zu", cm_safetensors_count(file), count);
+        cm_buf_printf(&text, "%zu tensors instead of %zu", cm_safetensors_count(file), list->count);
     }
     cm_status status = CM_OK;
     if (problems > 0)
         status =
-            cm_fail(error, CM_MODEL, path, cm_format("%d of %zu tensors", problems, count).text,
-                    "the tensors of the card's network", "%s", text.failed ? "too many problems" : text.data);
+            cm_fail(error, CM_MODEL, path, cm_format("%d of %zu tensors", problems, list->count).text,
+                    "the tensors of the card's model", "%s", text.failed ? "too many problems" : text.data);
     cm_buf_clear(&text);
     return status;
 }
 
-/* A card can name a network of any size: before memory is taken for it, the file must have tensors of about
- * that size. What is missing of a small one is better told tensor by tensor. */
-static cm_status check_size(const cm_safetensors *file, const cm_card_shape *shape, const char *path,
-                            cm_error *error) {
-    int64_t values = 0;
-    size_t wanted = 0, bytes = 0;
-    CM_TRY(cm_net_count(&shape->options, shape->width, &values, error));
-    for (int side = 0; side < CM_SIDES; side++) wanted += 2 * (size_t)shape->width[side];
-    bool fits = cm_size_mul((size_t)values, (size_t)shape->options.ensemble, &bytes) &&
-                cm_size_add(wanted, bytes, &wanted) && cm_size_mul(wanted, sizeof(float), &wanted);
-    bytes = 0;
-    for (size_t i = 0; i < cm_safetensors_count(file); i++) bytes += cm_safetensors_get(file, i)->bytes;
-    if (fits && wanted <= bytes + small_network) return CM_OK;
-    return cm_fail(error, CM_MODEL, path, "card",
-                   fits ? cm_format("tensors of %zu bytes", wanted).text : "a network that fits into memory",
-                   "tensors of %zu bytes", bytes);
+static cm_status load_tensors(const cm_safetensors *file, const cm_model *model, const char *path,
+                              cm_error *error) {
+    cm_tensor_list list = {0};
+    cm_status status = cm_model_list(model, "", &list, error);
+    if (status == CM_OK) status = load_list(file, &list, path, error);
+    cm_tensor_list_clear(&list);
+    return status;
+}
+
+cm_status cm_model_build(cm_model **model, const cm_model_source *from, cm_error *error) {
+    cm_card_shape shape;
+    cm_model *m = NULL;
+    cm_status status = cm_card_shape_read(from->card, &shape, from->path, error);
+    if (status == CM_OK)
+        status = cm_model_create(&m, shape.kind, shape.task, &shape.options, shape.width, error);
+    if (status == CM_OK) status = m->kind->build(m, from, error);
+    if (status == CM_OK) status = cm_card_apply(from->card, m, from->path, error);
+    if (status == CM_OK)
+        *model = m;
+    else
+        cm_model_close(m);
+    return status;
+}
+
+cm_status cm_model_finish(cm_model *model, const cm_model_source *from, cm_error *error) {
+    return model->kind->finish ? model->kind->finish(model, from, error) : CM_OK;
 }
 
 static cm_status read_model(cm_model **model, const cm_safetensors *file, const char *path, cm_error *error) {
@@ -215,14 +243,11 @@ static cm_status read_model(cm_model **model, const cm_safetensors *file, const 
                        "a safetensors file without a crossmamba card");
     json_t *card = NULL;
     CM_TRY(cm_json_parse(&card, text, strlen(text), path, "card", error));
-    cm_card_shape shape;
+    const cm_model_source from = {card, file, "", path};
     cm_model *m = NULL;
-    cm_status status = cm_card_shape_read(card, &shape, path, error);
-    if (status == CM_OK) status = check_size(file, &shape, path, error);
-    if (status == CM_OK) status = cm_model_create(&m, shape.task, &shape.options, shape.width, error);
-    if (status == CM_OK) status = cm_model_make_members(m, true, error);
-    if (status == CM_OK) status = cm_card_apply(card, m, path, error);
+    cm_status status = cm_model_build(&m, &from, error);
     if (status == CM_OK) status = load_tensors(file, m, path, error);
+    if (status == CM_OK) status = cm_model_finish(m, &from, error);
     if (status == CM_OK) status = refresh_card(m, error);
     json_decref(card);
     if (status == CM_OK)

@@ -92,15 +92,13 @@ static cm_status deliver(const prediction_run *run, int64_t first, int64_t n, cm
     return status;
 }
 
-static cm_status predict_slices(const prediction_run *run, int64_t batch, cm_team *team,
-                                cm_prediction_sink sink, void *context, const cm_runtime *runtime,
-                                cm_error *error) {
+static cm_status predict_slices(const prediction_run *run, cm_scorer *scorer, cm_prediction_sink sink,
+                                void *context, const cm_runtime *runtime, cm_error *error) {
     const cm_dataset *dataset = run->dataset;
     for (int64_t first = 0; first < dataset->n_pairs; first += SINK_PAIRS) {
         int64_t n = dataset->n_pairs - first < SINK_PAIRS ? dataset->n_pairs - first : SINK_PAIRS;
         for (int64_t i = 0; i < n; i++) run->index[i] = first + i;
-        CM_TRY(cm_model_scores_spread(run->model, run->features, dataset, run->index, n, batch, team,
-                                      run->score, run->spread, error));
+        CM_TRY(cm_scorer_run(scorer, run->index, n, run->score, run->spread, error));
         CM_TRY(deliver(run, first, n, sink, context, error));
         cm_report(runtime, "predict", (double)(first + n), (double)dataset->n_pairs, "pairs", "");
         if (cm_stopped(runtime))
@@ -135,7 +133,10 @@ cm_status cm_predict(cm_model *model, const cm_dataset *dataset, long batch, cm_
     if (status == CM_OK) status = check_widths(model, features, error);
     prediction_run run = {.model = model, .dataset = dataset, .features = features};
     if (status == CM_OK) status = run_make(&run, error);
-    if (status == CM_OK) status = predict_slices(&run, batch, team, sink, context, runtime, error);
+    cm_scorer *scorer = NULL;
+    if (status == CM_OK) status = cm_scorer_open(&scorer, model, features, dataset, batch, team, error);
+    if (status == CM_OK) status = predict_slices(&run, scorer, sink, context, runtime, error);
+    cm_scorer_close(scorer);
     run_clear(&run);
     cm_features_destroy(features);
     cm_team_destroy(team);

@@ -9,6 +9,7 @@
 #include "data/split_kind.h"
 #include "io/json.h"
 #include "metrics/metrics.h"
+#include "model/model_kind.h"
 #include "nn/option_text.h"
 #include "train/adamw.h"
 #include "train/checkpoint.h"
@@ -262,7 +263,9 @@ static cm_status fit_setup(fit *f, cm_error *error) {
     CM_TRY(choose_loss(f, error));
     CM_TRY(cm_calibration_parse(&f->calibration, f->options->calibration, error));
     CM_TRY(f->lead ? copy_division(f, error) : divide(f, error));
-    CM_TRY(cm_model_create(&f->model, r->dataset->task, f->options, r->features->width, error));
+    CM_TRY(cm_model_create(&f->model, &cm_kind_network, r->dataset->task, f->options, r->features->width,
+                           error));
+    CM_TRY(cm_model_make_network(f->model, error));
     CM_TRY(scale_labels(f, error));
     CM_TRY(make_targets(f, error));
     CM_TRY(make_watch(f, error));

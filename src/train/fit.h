@@ -18,12 +18,18 @@ typedef struct cm_fit_curve {
 } cm_fit_curve;
 
 typedef struct cm_fit_request {
+    const char *name; /* of the learner (train/learner.h); cm_fit itself fits the network of options */
     const cm_options *options;
     const cm_dataset *dataset;
     const cm_features *features;
     const int64_t *index; /* the pairs that may be used, for training and inner validation */
     int64_t n;
-    const float *labels;         /* by pair of the data set, in place of its own labels; NULL: its own */
+    const float *labels; /* by pair of the data set, in place of its own labels; NULL: its own */
+    /* Pairs that the model will be asked about, as far as is known: which molecules of theirs are new says on
+     * what kind of inner folds to choose. Their labels are not looked at. NULL: not known,
+     * options->inner_split says it. */
+    const int64_t *asked;
+    int64_t n_asked;
     const char *checkpoint_path; /* NULL: none */
     double checkpoint_seconds;   /* least time between checkpoints */
     bool resume;                 /* start from the checkpoint when there is one; CM_DATA when it belongs to

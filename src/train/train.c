@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "io/json.h"
-#include "train/fit.h"
+#include "train/learner.h"
 #include <crossmamba/train.h>
 #include <errno.h>
 #include <string.h>
@@ -82,13 +82,18 @@ static cm_status check_request(const cm_train_request *request, const cm_dataset
     return check_folder(request->model_path, error);
 }
 
-static cm_status train_with(const cm_train_request *request, const cm_dataset *dataset,
-                            const char *checkpoint, const cm_features *features, cm_team *team,
-                            const cm_runtime *runtime, cm_error *error) {
+static const char *name_of(const cm_train_request *request) {
+    return request->predictor ? request->predictor : cm_learner_network.name;
+}
+
+static cm_status train_with(const cm_train_request *request, const cm_learner *learner,
+                            const cm_dataset *dataset, const char *checkpoint, const cm_features *features,
+                            cm_team *team, const cm_runtime *runtime, cm_error *error) {
     int64_t *index = cm_new((size_t)dataset->n_pairs, sizeof *index);
     if (!index) return cm_fail_memory(error, (size_t)dataset->n_pairs * sizeof *index);
     for (int64_t i = 0; i < dataset->n_pairs; i++) index[i] = i;
-    cm_fit_request fit = {.options = &request->options,
+    cm_fit_request fit = {.name = name_of(request),
+                          .options = &request->options,
                           .dataset = dataset,
                           .features = features,
                           .index = index,
@@ -97,7 +102,7 @@ static cm_status train_with(const cm_train_request *request, const cm_dataset *d
                           .checkpoint_seconds = request->checkpoint_seconds,
                           .resume = request->resume};
     cm_model *model = NULL;
-    cm_status status = cm_fit(&model, &fit, team, runtime, error);
+    cm_status status = learner->fit(&model, &fit, team, runtime, error);
     if (status == CM_OK) status = cm_model_note_encoders(model, features, error);
     if (status == CM_OK) status = note_domain(model, features, dataset, index, error);
     if (status == CM_OK) status = add_facts(model, request, dataset, error);
@@ -114,7 +119,9 @@ static cm_status train_with(const cm_train_request *request, const cm_dataset *d
 
 cm_status cm_train(const cm_train_request *request, const cm_dataset *dataset, const cm_runtime *runtime,
                    cm_error *error) {
+    const cm_learner *learner;
     CM_TRY(check_request(request, dataset, error));
+    CM_TRY(cm_learner_find(&learner, name_of(request), error));
     cm_buf path = CM_BUF_EMPTY;
     if (!cm_buf_printf(&path, "%s%s",
                        request->checkpoint_path ? request->checkpoint_path : request->model_path,
@@ -126,7 +133,8 @@ cm_status cm_train(const cm_train_request *request, const cm_dataset *dataset, c
     cm_status status =
         team ? cm_features_create(&features, dataset, &request->options, NULL, team, runtime, error)
              : cm_fail_memory(error, 0);
-    if (status == CM_OK) status = train_with(request, dataset, path.data, features, team, runtime, error);
+    if (status == CM_OK)
+        status = train_with(request, learner, dataset, path.data, features, team, runtime, error);
     cm_features_destroy(features);
     cm_team_destroy(team);
     cm_buf_clear(&path);

@@ -204,6 +204,24 @@ class Train(Files):
         self.assertEqual(card["data"]["pairs"], len(self.pairs))
         self.assertEqual(card["options"]["dim"], "16")
 
+    def test_every_kind_of_predictor(self):
+        learners = re.findall(r"(?m)^  (\S+) ", run("train", "--help")[1].split("Predictors for --predictor")[1])
+        self.assertLess({"kernel", "crossmamba", "mlp"}, set(learners))
+        for name in "kernel", "mlp", "stack:kernel/network":
+            model = self.train(name.replace(":", "-").replace("/", "-") + ".safetensors", "--predictor", name)
+            code, card, err = run("models", "info", model)
+            self.assertEqual(code, 0, err)
+            self.assertEqual("training_molecules: are in this file as text" in card, "kernel" in name)
+            self.assertEqual("\nstack:\n" in card, name.startswith("stack"))
+            code, out, err = run("predict", "--model", model, *self.data(), "--quiet")
+            rows = list(csv.DictReader(io.StringIO(out), delimiter="\t"))
+            right = sum((float(r["prediction"]) > 0.5) == bool(p[2]) for r, p in zip(rows, self.pairs))
+            self.assertGreater(right, 0.8 * len(rows), name)
+            self.assertEqual(run("eval", "--model", model, *self.data(), "--quiet")[0], 0)
+        code, _, err = run("train", "--task", "rna-protein", *self.data(), "--predictor", "neighbour", "--model", self.path("x"))
+        self.assertEqual(code, 2)
+        self.assertIn("kernel", err)
+
     def test_existing_model_is_kept(self):
         model = self.train("m.safetensors")
         before = sha(model)

@@ -8,9 +8,9 @@
 #include <cmocka.h>
 
 #include "data/dataset.h"
-#include "eval/inner.h"
 #include "eval/predictor.h"
 #include "synthetic.h"
+#include "train/inner.h"
 
 enum { MOST_LINES = 256, MOST_MODELS = 8 };
 

@@ -1,6 +1,6 @@
 /* Inner folds of a training part: where everything that is not a plain fit is chosen. */
-#ifndef CM_EVAL_INNER_H
-#define CM_EVAL_INNER_H
+#ifndef CM_TRAIN_INNER_H
+#define CM_TRAIN_INNER_H
 
 #include "data/dataset.h"
 #include "metrics/calibrate.h"

@@ -1,5 +1,5 @@
 /* Inner folds and what is chosen on them. */
-#include "eval/inner.h"
+#include "train/inner.h"
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "data/split.h"

@@ -1,0 +1,100 @@
+/* The common beginning and end of fits that are no training loop. */
+#include "train/facts.h"
+#include "base/alloc.h"
+#include "io/json.h"
+#include "metrics/metrics.h"
+#include <math.h>
+
+double cm_fit_label(const cm_fit_request *request, int64_t i) {
+    int64_t pair = request->index[i];
+    return (double)(request->labels ? request->labels[pair] : request->dataset->pairs[pair].label);
+}
+
+static cm_status note_labels(cm_model *model, const cm_fit_request *r, cm_error *error) {
+    double least = INFINITY, most = -INFINITY;
+    for (int64_t i = 0; i < r->n; i++) {
+        least = fmin(least, cm_fit_label(r, i));
+        most = fmax(most, cm_fit_label(r, i));
+    }
+    model->label_least = least;
+    model->label_most = most;
+    if (least < most) return CM_OK;
+    return cm_fail(error, CM_DATA, NULL, "labels", "two or more different labels among the training pairs",
+                   "%g only", least);
+}
+
+static void note_longest(cm_model *model, const cm_fit_request *r) {
+    const cm_dataset *d = r->dataset;
+    for (int64_t i = 0; i < r->n; i++)
+        for (int side = 0; side < 2; side++) {
+            int64_t length = d->entities[side][d->pairs[r->index[i]].entity[side]].length;
+            if (length > model->longest[side]) model->longest[side] = length;
+        }
+}
+
+cm_status cm_fit_begin(cm_model **model, const cm_model_kind *kind, const cm_fit_request *request,
+                       cm_error *error) {
+    const cm_fit_request *r = request;
+    cm_model *m = NULL;
+    if (r->n < 1) return cm_fail(error, CM_DATA, NULL, NULL, "at least one training pair", "none");
+    CM_TRY(cm_model_create(&m, kind, r->dataset->task, r->options, r->features->width, error));
+    cm_status status = note_labels(m, r, error);
+    for (int side = 0; side < CM_SIDES && status == CM_OK; side++) {
+        cm_standard_clear(&m->standard[side]);
+        status = cm_standard_fit(&m->standard[side], r->features, r->dataset, side, r->index, r->n, error);
+    }
+    note_longest(m, r);
+    if (status == CM_OK)
+        *model = m;
+    else
+        cm_model_close(m);
+    return status;
+}
+
+static cm_status note_metrics(cm_model *model, const double *value, const double *label, int64_t n,
+                              cm_error *error) {
+    bool affinity = model->task->affinity;
+    double out[CM_METRICS_MAX];
+    CM_TRY(affinity ? cm_metrics_affinity(value, label, n, out, error)
+                    : cm_metrics_binary(value, label, n, model->threshold, out, error));
+    cm_json_watch();
+    json_t *values = json_object();
+    for (int i = 0; values && i < cm_metrics_count(affinity); i++)
+        if (isfinite(out[i])) json_object_set_new(values, cm_metrics_name(affinity, i), json_real(out[i]));
+    json_t *metrics = json_pack(
+        "{s:o}", "inner folds (optimistic: hyper-parameters, calibration and threshold were chosen on them)",
+        values);
+    if (json_object_set_new(model->facts, "metrics", metrics) == 0 && !cm_json_failed()) return CM_OK;
+    return cm_fail_memory(error, 0);
+}
+
+static cm_status choose_threshold(cm_model *model, const double *value, const double *label, int64_t n,
+                                  cm_error *error) {
+    bool both = false;
+    for (int64_t i = 1; i < n; i++) both = both || label[i] != label[0];
+    if (model->task->affinity || !both) return CM_OK;
+    return cm_metrics_best_threshold(value, label, n, &model->threshold, error);
+}
+
+cm_status cm_fit_finish(cm_model *model, const double *score, const double *label, int64_t n,
+                        cm_error *error) {
+    cm_calibration_method method;
+    CM_TRY(cm_calibration_parse(&method, model->options.calibration, error));
+    if (model->task->affinity)
+        model->calibration = cm_calibrate(true, score, label, n);
+    else
+        CM_TRY(cm_calibrate_by(method, score, label, n, &model->calibration, error));
+    double *value = cm_new((size_t)n, sizeof *value);
+    if (!value) return cm_fail_memory(error, (size_t)n * sizeof *value);
+    for (int64_t i = 0; i < n; i++) value[i] = cm_model_value(model, score[i]);
+    cm_status status =
+        cm_conformal_fit(model->task->affinity, score, value, label, n, &model->conformal, error);
+    if (status == CM_OK) status = choose_threshold(model, value, label, n, error);
+    if (status == CM_OK && n > 0) status = note_metrics(model, value, label, n, error);
+    cm_free(value);
+    return status;
+}
+
+cm_status cm_fit_note(cm_model *model, json_t *training, cm_error *error) {
+    return json_object_set_new(model->facts, "training", training) == 0 ? CM_OK : cm_fail_memory(error, 0);
+}

@@ -1,0 +1,24 @@
+/* What learners other than networks note in a model: range of labels, longest molecules, standardisation, and
+ * what was chosen on held-out scores, with the figures of the card. */
+#ifndef CM_TRAIN_FACTS_H
+#define CM_TRAIN_FACTS_H
+
+#include "train/fit.h"
+
+/* An empty model of a kind for the request with the plain facts of its pairs. CM_DATA when all labels are
+ * equal. */
+cm_status cm_fit_begin(cm_model **model, const cm_model_kind *kind, const cm_fit_request *request,
+                       cm_error *error);
+
+/* The label of pair i of the request's index. */
+double cm_fit_label(const cm_fit_request *request, int64_t i);
+
+/* Calibration by the options' method, conformal bounds and (binary) threshold from held-out scores [n] and
+ * labels [n]; their metrics go to the card. */
+cm_status cm_fit_finish(cm_model *model, const double *score, const double *label, int64_t n,
+                        cm_error *error);
+
+/* Notes training, a new reference, in the card. */
+cm_status cm_fit_note(cm_model *model, json_t *training, cm_error *error);
+
+#endif

@@ -1,0 +1,134 @@
+/* Kernel ridge regression (kernel/kernel_model.h). Its inner folds hold out whole molecules of a side when
+ * that is what the model will be asked: by most of the asked pairs, or without them by the option
+ * inner_split. */
+#include "base/alloc.h"
+#include "kernel/kernel_model.h"
+#include "model/model_kind.h"
+#include "train/facts.h"
+#include "train/learner.h"
+#include <math.h>
+#include <string.h>
+
+/* The pairs as plain columns. */
+typedef struct columns {
+    int32_t *number[2];
+    double *label;
+} columns;
+
+static void columns_clear(columns *c) {
+    cm_free(c->number[0]);
+    cm_free(c->number[1]);
+    cm_free(c->label);
+}
+
+static cm_status columns_make(columns *c, const cm_fit_request *r, cm_error *error) {
+    size_t n = (size_t)r->n;
+    *c = (columns){{cm_new(n, sizeof(int32_t)), cm_new(n, sizeof(int32_t))}, cm_new(n, sizeof(double))};
+    if (!c->number[0] || !c->number[1] || !c->label) return cm_fail_memory(error, n * 16);
+    for (int64_t i = 0; i < r->n; i++) {
+        for (int side = 0; side < 2; side++) c->number[side][i] = r->dataset->pairs[r->index[i]].entity[side];
+        c->label[i] = cm_fit_label(r, i);
+    }
+    return CM_OK;
+}
+
+/* Whether most asked pairs have a molecule on side that no training pair has. */
+static cm_status asked_new(const cm_fit_request *r, int side, bool *fresh, cm_error *error) {
+    const cm_dataset *d = r->dataset;
+    bool *known = cm_new((size_t)d->n_entities[side], sizeof *known);
+    if (!known) return cm_fail_memory(error, (size_t)d->n_entities[side]);
+    int64_t unknown = 0;
+    for (int64_t i = 0; i < r->n; i++) known[d->pairs[r->index[i]].entity[side]] = true;
+    for (int64_t i = 0; i < r->n_asked; i++) unknown += !known[d->pairs[r->asked[i]].entity[side]];
+    *fresh = 2 * unknown > r->n_asked;
+    cm_free(known);
+    return CM_OK;
+}
+
+static cm_status choose_cold(const cm_fit_request *r, cm_kernel_cold *cold, cm_error *error) {
+    static const struct {
+        const char *split;
+        cm_kernel_cold cold;
+    } by_split[] = {{"cold-a", CM_COLD_A},    {"cold-b", CM_COLD_B},    {"cold-both", CM_COLD_BOTH},
+                    {"cluster-a", CM_COLD_A}, {"cluster-b", CM_COLD_B}, {"cluster-both", CM_COLD_BOTH}};
+    bool fresh[2] = {false, false};
+    *cold = CM_COLD_NONE;
+    for (size_t i = 0; i < sizeof by_split / sizeof *by_split && !r->asked; i++)
+        if (strcmp(by_split[i].split, r->options->inner_split) == 0) *cold = by_split[i].cold;
+    for (int side = 0; side < 2 && r->asked; side++) CM_TRY(asked_new(r, side, &fresh[side], error));
+    if (r->asked) *cold = (cm_kernel_cold)((fresh[0] ? CM_COLD_A : 0) | (fresh[1] ? CM_COLD_B : 0));
+    return CM_OK;
+}
+
+/* The texts of the training molecules, for the file. */
+static cm_status note_support(cm_model *model, const cm_dataset *d, int side, cm_error *error) {
+    cm_support *s = &model->support[side];
+    const int32_t *source = model->kernel->source[side];
+    s->n = model->kernel->side[side].features->n;
+    s->end = cm_new((size_t)s->n, sizeof *s->end);
+    if (!s->end) return cm_fail_memory(error, (size_t)s->n * sizeof *s->end);
+    for (int64_t i = 0; i < s->n; i++) s->end[i] = s->letters += d->entities[side][source[i]].length;
+    s->text = cm_new((size_t)s->letters, 1);
+    if (!s->text) return cm_fail_memory(error, (size_t)s->letters);
+    for (int64_t i = 0, at = 0; i < s->n; at = s->end[i++])
+        memcpy(s->text + at, d->entities[side][source[i]].text, (size_t)(s->end[i] - at));
+    return CM_OK;
+}
+
+/* Calibrates on the scores of the inner folds; a pair that none held out has none. */
+static cm_status calibrate(cm_model *model, const double *label, cm_error *error) {
+    const cm_kernel_model *k = model->kernel;
+    double *score = cm_new(2 * (size_t)k->n_train, sizeof *score), *known = score ? score + k->n_train : NULL;
+    int64_t n = 0;
+    if (!score) return cm_fail_memory(error, 2 * (size_t)k->n_train * sizeof *score);
+    for (int64_t i = 0; i < k->n_train; i++) {
+        if (isnan(k->inner_score[i])) continue;
+        score[n] = k->inner_score[i];
+        known[n++] = label[i];
+    }
+    cm_status status = cm_fit_finish(model, score, known, n, error);
+    cm_free(score);
+    return status;
+}
+
+static cm_status learn(cm_model *model, const cm_fit_request *r, const columns *c, cm_team *team,
+                       cm_error *error) {
+    const cm_kernel_features *features[2];
+    CM_TRY(cm_kernel_inputs_get(r->features->kernels, r->dataset, features, error));
+    cm_kernel_request request = {.affinity = model->task->affinity,
+                                 .features = {features[0], features[1]},
+                                 .train = {c->number[0], c->number[1], r->n},
+                                 .label = c->label,
+                                 .seed = (uint64_t)r->options->seed,
+                                 .team = team};
+    CM_TRY(choose_cold(r, &request.cold, error));
+    CM_TRY(cm_kernel_fit(&model->kernel, &request, error));
+    for (int side = 0; side < 2; side++) CM_TRY(note_support(model, r->dataset, side, error));
+    CM_TRY(calibrate(model, c->label, error));
+    return cm_fit_note(model,
+                       json_pack("{s:I, s:I, s:f}", "training_pairs", (json_int_t)r->n, "shapes_tried",
+                                 (json_int_t)model->kernel->tried, "inner_loss", model->kernel->inner_loss),
+                       error);
+}
+
+static cm_status fit(cm_model **model, const cm_fit_request *request, cm_team *team,
+                     const cm_runtime *runtime, cm_error *error) {
+    (void)runtime; /* a fit takes seconds to minutes */
+    cm_model *m = NULL;
+    columns c;
+    CM_TRY(cm_fit_begin(&m, &cm_kind_kernel, request, error));
+    cm_status status = columns_make(&c, request, error);
+    if (status == CM_OK) status = learn(m, request, &c, team, error);
+    columns_clear(&c);
+    if (status == CM_OK)
+        *model = m;
+    else
+        cm_model_close(m);
+    return status;
+}
+
+const cm_learner cm_learner_kernel = {
+    .name = "kernel",
+    .help = "kernel ridge on the products of both sides' spectrum and fingerprint kernels",
+    .fit = fit,
+};
