@@ -122,10 +122,14 @@ static void read_pairs(void *context, int64_t begin, int64_t end, int member) {
         p->out[i] = dot(s->turned + p->asked->a[i] * s->q, p->kernel->b + p->asked->b[i] * s->q, s->q);
 }
 
+/* Multiplications below which waking other threads costs more than they save. */
+static const int64_t worth_a_team = 1 << 20;
+
 void cm_pair_apply(cm_pair_solver *solver, const cm_pair_kernel *kernel, const double *v,
                    const cm_pair_list *asked, double *out, cm_team *team) {
     assert(kernel->m == solver->m && kernel->q == solver->q);
     product p = {solver, kernel, v, asked, out};
+    if (solver->n * (solver->m + solver->q) < worth_a_team) team = NULL;
     cm_team_for(team, solver->q, 16, sum_rows, &p);
     cm_team_for(team, solver->m, 16, turn_rows, &p);
     cm_team_for(team, asked->n, 64, read_pairs, &p);
