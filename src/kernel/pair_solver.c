@@ -123,7 +123,7 @@ static void read_pairs(void *context, int64_t begin, int64_t end, int member) {
 }
 
 /* Multiplications below which waking other threads costs more than they save. */
-static const int64_t worth_a_team = 1 << 20;
+static const int64_t worth_a_team = 1 << 22;
 
 void cm_pair_apply(cm_pair_solver *solver, const cm_pair_kernel *kernel, const double *v,
                    const cm_pair_list *asked, double *out, cm_team *team) {
