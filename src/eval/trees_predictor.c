@@ -5,7 +5,7 @@
 #include "base/rng.h"
 #include "eval/choice.h"
 #include "eval/composition.h"
-#include "kernel/kernel_features.h"
+#include "model/kernel_inputs.h"
 #include "trees/forest.h"
 #include <math.h>
 
@@ -30,24 +30,6 @@ static void table_clear(table *t) {
 /* Whether a kernel's vectors are narrow enough to become columns as they are. */
 static bool is_narrow(const cm_molecule_kernel *kernel) {
     return kernel->width <= WIDEST_SPECTRUM;
-}
-
-static cm_status make_features(cm_kernel_features **features, const cm_dataset *d, int side,
-                               cm_error *error) {
-    size_t n = (size_t)d->n_entities[side];
-    const char **text = cm_new(n, sizeof *text);
-    int64_t *length = cm_new(n, sizeof *length);
-    cm_status status = text && length ? CM_OK : cm_fail_memory(error, n * 16);
-    for (size_t i = 0; i < n && status == CM_OK; i++) {
-        text[i] = d->entities[side][i].text;
-        length[i] = d->entities[side][i].length;
-    }
-    if (status == CM_OK)
-        status = cm_kernel_features_create(features, side ? d->task->b : d->task->a, text, length, (int64_t)n,
-                                           NULL, error);
-    cm_free(text);
-    cm_free(length);
-    return status;
 }
 
 static int64_t spectra_width(const cm_kernel_features *features) {
@@ -127,13 +109,9 @@ static cm_status table_make(table *t, const cm_predictor_call *call, cm_error *e
     if (!t->label) return cm_fail_memory(error, (size_t)d->n_pairs * sizeof *t->label);
     for (int64_t i = 0; i < d->n_pairs; i++) t->label[i] = (double)call->label[i];
     t->forest.n_blocks = 2;
-    for (int side = 0; side < 2; side++) {
-        cm_kernel_features *features = NULL;
-        CM_TRY(make_features(&features, d, side, error));
-        cm_status status = fill_side(t, side, features, error);
-        cm_kernel_features_destroy(features);
-        CM_TRY(status);
-    }
+    const cm_kernel_features *features[2];
+    CM_TRY(cm_kernel_inputs_get(call->features->kernels, d, features, error));
+    for (int side = 0; side < 2; side++) CM_TRY(fill_side(t, side, features[side], error));
     return CM_OK;
 }
 
