@@ -325,7 +325,7 @@ SMALL = ["--encoder-a", "onehot", "--encoder-b", "onehot", "--dim", "8", "--laye
 
 def make_model():
     variants = {"crossmamba": [], "tied": ["--tied"], "mlp": ["--fusion", "mlp"], "gated": ["--fusion", "gated"], "static": ["--fusion", "gated-static"], "bilinear": ["--fusion", "bilinear"],
-                "ensemble": ["--ensemble", "2"], "isotonic": ["--calibration", "isotonic"], "notes": ["--notes", "a note", "--licence", "CC0"]}
+                "ensemble": ["--ensemble", "2"], "isotonic": ["--calibration", "isotonic"], "notes": ["--notes", "a note", "--licence", "CC0"], "kernel": ["--predictor", "kernel"], "stack": ["--predictor", "stack:kernel/mlp"]}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "a.fasta").write_text("".join(f">r{i}\n{'ACGU'[i % 4] * (3 + i)}GC\n" for i in range(12)))

@@ -9,7 +9,8 @@ enum { CM_MODEL_FORMAT = 1 };
 /* The card of model as a new reference, NULL when out of memory. */
 json_t *cm_card_make(const cm_model *model);
 
-/* The same for a model inside another, whose card is being made: failed allocations are noticed there (cm_json_watch). */
+/* The same for a model inside another, whose card is being made: failed allocations are noticed there
+ * (cm_json_watch). */
 json_t *cm_card_part(const cm_model *model);
 
 /* The card as text for people, owned by the caller (cm_free), NULL when out of memory. */

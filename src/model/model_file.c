@@ -217,10 +217,25 @@ static cm_status load_tensors(const cm_safetensors *file, const cm_model *model,
     return status;
 }
 
+cm_status cm_model_check_size(const cm_model_source *from, size_t values, cm_error *error) {
+    static const size_t small = (size_t)16 << 20;
+    size_t wanted = 0, bytes = 0;
+    bool fits = cm_size_mul(values, sizeof(float), &wanted);
+    for (size_t i = 0; i < cm_safetensors_count(from->file); i++)
+        bytes += cm_safetensors_get(from->file, i)->bytes;
+    if (fits && wanted <= bytes + small) return CM_OK;
+    return cm_fail(error, CM_MODEL, from->path, "card",
+                   fits ? cm_format("tensors of %zu bytes", wanted).text : "a model that fits into memory",
+                   "tensors of %zu bytes", bytes);
+}
+
 cm_status cm_model_build(cm_model **model, const cm_model_source *from, cm_error *error) {
     cm_card_shape shape;
     cm_model *m = NULL;
     cm_status status = cm_card_shape_read(from->card, &shape, from->path, error);
+    size_t columns = 0;
+    for (int side = 0; side < CM_SIDES && status == CM_OK; side++) columns += (size_t)shape.width[side];
+    if (status == CM_OK) status = cm_model_check_size(from, 2 * columns, error);
     if (status == CM_OK)
         status = cm_model_create(&m, shape.kind, shape.task, &shape.options, shape.width, error);
     if (status == CM_OK) status = m->kind->build(m, from, error);

@@ -32,6 +32,11 @@ typedef struct cm_model_source {
     const char *prefix, *path;
 } cm_model_source;
 
+/* A card can name sizes of any number: before memory is taken for values numbers of 4 bytes, the file must
+ * have tensors of about that size. What is missing of a small model is better told tensor by tensor.
+ * CM_MODEL. */
+cm_status cm_model_check_size(const cm_model_source *from, size_t values, cm_error *error);
+
 /* A model at work on the pairs of a data set. */
 struct cm_scorer {
     const cm_model *model;

@@ -42,24 +42,13 @@ static cm_status describe(const cm_model *model, json_t *card, cm_error *error) 
     return CM_OK;
 }
 
-static const size_t small_network = (size_t)16 << 20; /* bytes */
-
-/* A card can name a network of any size: before memory is taken for it, the file must have tensors of about
- * that size. What is missing of a small one is better told tensor by tensor. */
 static cm_status check_size(const cm_model *model, const cm_model_source *from, cm_error *error) {
     int64_t values = 0, width[CM_SIDES];
-    size_t wanted = 0, bytes = 0;
+    size_t all;
     for (int side = 0; side < CM_SIDES; side++) width[side] = model->standard[side].width;
     CM_TRY(cm_net_count(&model->options, width, &values, error));
-    for (int side = 0; side < CM_SIDES; side++) wanted += 2 * (size_t)width[side];
-    bool fits = cm_size_mul((size_t)values, (size_t)model->options.ensemble, &bytes) &&
-                cm_size_add(wanted, bytes, &wanted) && cm_size_mul(wanted, sizeof(float), &wanted);
-    bytes = 0;
-    for (size_t i = 0; i < cm_safetensors_count(from->file); i++) bytes += cm_safetensors_get(from->file, i)->bytes;
-    if (fits && wanted <= bytes + small_network) return CM_OK;
-    return cm_fail(error, CM_MODEL, from->path, "card",
-                   fits ? cm_format("tensors of %zu bytes", wanted).text : "a network that fits into memory",
-                   "tensors of %zu bytes", bytes);
+    if (!cm_size_mul((size_t)values, (size_t)model->options.ensemble, &all)) all = SIZE_MAX;
+    return cm_model_check_size(from, all, error);
 }
 
 static cm_status build(cm_model *model, const cm_model_source *from, cm_error *error) {
