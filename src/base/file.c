@@ -66,8 +66,9 @@ void cm_file_map_close(cm_file_map *map) {
 
 void cm_file_map_drop(const cm_file_map *map, const void *part, size_t size) {
     if (size == 0) return;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = (size_t)((const unsigned char *)part - map->data);
-    size_t first = begin / page * page;
+    /* with a page the kernel maps its neighbours, of a part that was dropped before too */
+    const size_t around = (size_t)1 << 20;
+    size_t begin = (size_t)((const unsigned char *)part - map->data), first = begin / around * around;
     madvise((void *)(uintptr_t)(map->data + first), begin + size - first, MADV_DONTNEED);
 }
 
