@@ -14,6 +14,8 @@ typedef struct loader {
     const cm_tensor **found; /* [CM_ROLE_COUNT * max(layers, 1)], see tensor() */
     int generation;          /* of the word table's name */
     int64_t size['Z' + 1];   /* of the letters of the shapes, 0: not known yet */
+    float *whole;            /* the tensor, or stacked tensors, being packed */
+    size_t whole_floats;
     cm_buf problems;
     int n_problems;
     cm_error *error;
@@ -280,16 +282,24 @@ static cm_status read_stacked(loader *l, const cm_role *roles, int n, int64_t la
     return CM_OK;
 }
 
+/* One array for all tensors in turn: arrays of their own would leave holes between the packed weights. */
+static cm_status provide_whole(loader *l, size_t floats) {
+    if (floats <= l->whole_floats) return CM_OK;
+    cm_free(l->whole);
+    l->whole_floats = 0;
+    l->whole = cm_new(floats, sizeof *l->whole);
+    if (!l->whole) return cm_fail_memory(l->error, floats * sizeof *l->whole);
+    l->whole_floats = floats;
+    return CM_OK;
+}
+
 /* Packs the tensors weights[n] on top of each other. */
 static cm_status pack(loader *l, const cm_role *weights, int n, int64_t layer, cm_packed **packed) {
     int64_t in = tensor(l, weights[0], layer)->dims[1], out = 0;
     for (int i = 0; i < n; i++) out += tensor(l, weights[i], layer)->dims[0];
-    float *whole = cm_new((size_t)out, (size_t)in * sizeof *whole); /* the file holds that many */
-    if (!whole) return cm_fail_memory(l->error, (size_t)out * (size_t)in * sizeof *whole);
-    cm_status status = read_stacked(l, weights, n, layer, in, whole);
-    if (status == CM_OK) status = cm_packed_create(packed, l->precision, out, in, whole, in, l->error);
-    cm_free(whole);
-    return status;
+    CM_TRY(provide_whole(l, (size_t)out * (size_t)in)); /* the file holds that many */
+    CM_TRY(read_stacked(l, weights, n, layer, in, l->whole));
+    return cm_packed_create(packed, l->precision, out, in, l->whole, in, l->error);
 }
 
 /* weight and (when the first is there) bias of a product whose rows are the tensors weights[n]. */
@@ -409,6 +419,7 @@ cm_status cm_transformer_load(cm_transformer *transformer, const cm_weights *wei
     transformer->layers = cm_family_layers(transformer->family, weights);
     cm_status status = load(&l);
     cm_free(l.found);
+    cm_free(l.whole);
     cm_buf_clear(&l.problems);
     return status;
 }
