@@ -290,16 +290,14 @@ static void make_sums(const product *job, block part, block_sums *sums) {
     }
 }
 
-/* sums[n], int32 in the place of floats -> to[n], values with bias and residual (NULL: none); to may be sums.
- */
-CM_CLONES static void scale_row(const float *sums, float x_scale, const float *restrict scale,
-                                const float *restrict bias, const float *residual, float *to, int64_t n) {
+/* row[n] holds int32 sums, afterwards values with the bias. */
+CM_CLONES static void scale_row(float *restrict row, float x_scale, const float *restrict scale,
+                                const float *restrict bias, int64_t n) {
     for (int64_t j = 0; j < n; j++) {
         int32_t sum;
-        memcpy(&sum, sums + j, sizeof sum);
+        memcpy(&sum, row + j, sizeof sum);
         float value = (float)sum * (x_scale * scale[j]);
-        if (bias) value += bias[j];
-        to[j] = residual ? value + residual[j] : value;
+        row[j] = bias ? value + bias[j] : value;
     }
 }
 
@@ -311,20 +309,24 @@ CM_CLONES static void add_rows(const float *restrict a, const float *b, float *t
 static void finish_row(const product *job, block part, int64_t r, float *row) {
     int64_t first = part.vector * VECTOR, at = part.row + r;
     int64_t cols = least(part.vectors * VECTOR, job->packed->out - first);
-    bool whole = job->packed->precision == CM_INT8, active = job->activation != CM_ACT_NONE;
     float *y = job->y + at * job->ldy + first;
     const float *residual = job->residual ? job->residual + at * job->ldr + first : NULL;
-    if (whole)
+    if (job->packed->precision == CM_INT8)
         scale_row(row, job->scale[at], job->packed->scale + first, job->bias ? job->bias + first : NULL,
-                  active ? NULL : residual, active ? row : y, cols);
-    if (active && !residual)
+                  cols);
+    if (job->activation == CM_ACT_NONE) {
+        if (residual)
+            add_rows(row, residual, y, cols);
+        else
+            memcpy(y, row, (size_t)cols * sizeof *y);
+        return;
+    }
+    if (!residual) {
         cm_activation_map(job->activation, row, y, cols);
-    else if (active)
-        cm_activation_forward(job->activation, row, cols);
-    if (residual && (active || !whole))
-        add_rows(row, residual, y, cols);
-    else if (!active && !whole)
-        memcpy(y, row, (size_t)cols * sizeof *y);
+        return;
+    }
+    cm_activation_forward(job->activation, row, cols);
+    add_rows(row, residual, y, cols);
 }
 
 static void multiply_block(const product *job, block part) {
