@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fuzzing with libFuzzer: fuzz.sh FOLDER SECONDS [TARGET ...] runs each target for SECONDS in its build FOLDER and
 # prints executions, executions per second and the size of the corpus, which stays in FOLDER/corpus and grows from
-# run to run. With RUNS=N a target ends after N executions. A finding is kept in FOLDER/findings and fails the run.
+# run to run. With RUNS=N a target ends after N executions; an input may take LIMIT seconds [10] of wall time. A
+# finding is kept in FOLDER/findings and fails the run.
 set -eu
 folder=$1
 seconds=$2
@@ -22,7 +23,7 @@ for target in "$@"; do
   [ -d "$source/fuzz/found/$target" ] && found=$source/fuzz/found/$target
   mkdir -p "$folder/corpus/$target"
   # shellcheck disable=SC2086
-  "$folder/fuzz/fuzz_$target" -max_total_time="$seconds" -runs="${RUNS:--1}" -max_len="$longest" -timeout=10 -rss_limit_mb=2048 \
+  "$folder/fuzz/fuzz_$target" -max_total_time="$seconds" -runs="${RUNS:--1}" -max_len="$longest" -timeout="${LIMIT:-10}" -report_slow_units="${LIMIT:-10}" -rss_limit_mb=2048 \
     -dict="$source/fuzz/dictionaries/$target.dict" -artifact_prefix="$folder/findings/$target-" -print_final_stats=1 \
     "$folder/corpus/$target" "$folder/seeds/$target" $found >"$folder/$target.log" 2>&1 || status=1
   awk -v target="$target" -v corpus="$(ls "$folder/corpus/$target" | wc -l)" '/number_of_executed_units/ { runs = $2 }

@@ -1,4 +1,5 @@
 /* Attention with vectors of 8, up to 12 columns gathered at once (AVX2 and FMA). */
+#include "base/cpu.h"
 #include "ops/attention.h"
 
 #if defined(__x86_64__)
@@ -55,7 +56,7 @@ void cm_attention_avx2_forward(const cm_op_call *call) {
 #endif
 
 bool cm_attention_avx2_supported(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return cm_cpu_allows(CM_CPU_AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 #endif

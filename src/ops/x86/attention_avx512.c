@@ -1,4 +1,5 @@
 /* Attention with vectors of 16, up to 24 columns gathered at once (AVX-512 F). */
+#include "base/cpu.h"
 #include "ops/attention.h"
 
 #if defined(__x86_64__)
@@ -56,8 +57,8 @@ void cm_attention_avx512_forward(const cm_op_call *call) {
 #endif
 
 bool cm_attention_avx512_supported(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx2") &&
-           __builtin_cpu_supports("fma");
+    return cm_cpu_allows(CM_CPU_AVX512) && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 #endif

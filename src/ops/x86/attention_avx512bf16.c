@@ -1,6 +1,7 @@
 /* Attention whose two products take bfloat16 pairs (AVX512_BF16): q times the scale, k, v and the
  * probabilities are rounded, sums are made in f32 by vdpbf16ps, maxima and the sum of the probabilities as in
  * the others. The exponential has the 13 bits that are left of its use. */
+#include "base/cpu.h"
 #include "ops/attention.h"
 
 #if defined(__x86_64__)
@@ -78,9 +79,9 @@ void cm_attention_avx512bf16(const cm_attention_block *block) {
 #endif
 
 bool cm_attention_avx512bf16_supported(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx2") &&
-           __builtin_cpu_supports("fma");
+    return cm_cpu_allows(CM_CPU_AVX512) && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512bf16") &&
+           __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* The AVX2 kernel of the matrix product, 6 rows by 2 vectors of 8 in 12 registers, and the transposing
  * pack that the AVX-512 kernel uses too. */
 #if defined(__x86_64__)
+#include "base/cpu.h"
 #include "ops/gemm.h"
 #include "ops/gemm_kernel.h"
 #include <immintrin.h>
@@ -10,7 +11,7 @@
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
 bool cm_gemm_avx2_supported(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return cm_cpu_allows(CM_CPU_AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 INLINE void store_row(float *c, __m256 low, __m256 high, bool add) {

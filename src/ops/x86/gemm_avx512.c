@@ -1,6 +1,7 @@
 /* The AVX-512 kernel of the matrix product: up to 14 rows by 2 vectors of 16 in 28 registers. Two vectors of
  * B, 32 kB at the deepest block, stay in the first cache while all rows pass. */
 #if defined(__x86_64__)
+#include "base/cpu.h"
 #include "ops/gemm_kernel.h"
 #include <immintrin.h>
 
@@ -10,7 +11,7 @@
 enum { MOST_ROWS = 14, MOST_VECTORS = 2 };
 
 bool cm_gemm_avx512_supported(void) {
-    return __builtin_cpu_supports("avx512f");
+    return cm_cpu_allows(CM_CPU_AVX512) && __builtin_cpu_supports("avx512f");
 }
 
 /* Rows of A that a_row floats lie apart, one or two vectors of B, and their place in C. */

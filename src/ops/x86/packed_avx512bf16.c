@@ -1,5 +1,6 @@
 /* bfloat16 products with AVX512_BF16: a sum is one chain of vdpbf16ps in ascending order of pairs. */
 #if defined(__x86_64__)
+#include "base/cpu.h"
 #include "ops/x86/packed_tile.h"
 
 #ifndef CM_BF16_OF
@@ -8,7 +9,8 @@
 #define TARGET CM_TARGET("avx512f,avx512bf16")
 
 bool cm_packed_avx512bf16_supported(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16");
+    return cm_cpu_allows(CM_CPU_AVX512) && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bf16");
 }
 
 /* vectors vectors and rows rows; both are constants at every place of use, so that sum[][] lives in

@@ -1,11 +1,13 @@
 /* int8 products with AVX512_VNNI; see packed_avxvnni.c for the arithmetic. */
 #if defined(__x86_64__)
+#include "base/cpu.h"
 #include "ops/x86/packed_tile.h"
 
 #define TARGET CM_TARGET("avx512f,avx512vnni")
 
 bool cm_packed_avx512vnni_supported(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni");
+    return cm_cpu_allows(CM_CPU_AVX512) && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512vnni");
 }
 
 /* vectors vectors and rows rows; both are constants at every place of use, so that sum[][] lives in

@@ -1,6 +1,7 @@
 /* int8 products with AVX-VNNI: vpdpbusd takes unsigned times signed bytes, so x comes with 128 added and the
  * sums start 128 sum(w) lower; sums wrap, which leaves the result exact. */
 #if defined(__x86_64__)
+#include "base/cpu.h"
 #include "ops/x86/packed_tile.h"
 #include <cpuid.h>
 
@@ -9,7 +10,8 @@
 /* Not every compiler's __builtin_cpu_supports knows the name. */
 bool cm_packed_avxvnni_supported(void) {
     unsigned a, b, c, d;
-    return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+    return cm_cpu_allows(CM_CPU_AVX2) && __builtin_cpu_supports("avx2") &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
 }
 
 /* One vector, 16 columns, and rows rows. */

@@ -1,4 +1,5 @@
 /* The selective scan with 8 channels a vector (AVX2 and FMA). */
+#include "base/cpu.h"
 #include "ops/selective_scan.h"
 
 #if defined(__x86_64__)
@@ -105,7 +106,7 @@ void cm_scan_avx2_exp2(const float *x, float *out, int64_t count) {
 #endif
 
 bool cm_scan_avx2_supported(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return cm_cpu_allows(CM_CPU_AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 #endif

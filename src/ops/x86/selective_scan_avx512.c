@@ -1,4 +1,5 @@
 /* The selective scan with 16 channels a vector (AVX-512 F and DQ). */
+#include "base/cpu.h"
 #include "ops/selective_scan.h"
 
 #if defined(__x86_64__)
@@ -101,7 +102,8 @@ void cm_scan_avx512_exp2(const float *x, float *out, int64_t count) {
 #endif
 
 bool cm_scan_avx512_supported(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+    return cm_cpu_allows(CM_CPU_AVX512) && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512dq");
 }
 
 #endif
