@@ -82,8 +82,8 @@ static void make_columns(bench *b) {
             length[i] = d->entities[side][i].length;
         }
         double start = seconds();
-        check(cm_kernel_features_create(&b->features[side], side ? d->task->b : d->task->a, CM_MIX_ALL, text,
-                                        length, m, NULL, &error),
+        check(cm_kernel_features_create(&b->features[side], side ? d->task->b : d->task->a, CM_EVERY_MIX,
+                                        text, length, m, &error),
               &error);
         fprintf(stderr, "side %d: %ld molecules, features %.2f s\n", side, (long)m, seconds() - start);
         cm_free(text);

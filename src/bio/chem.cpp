@@ -115,6 +115,16 @@ cm_status morgan(const char *smiles, int64_t width, float *out, const source &fr
     return CM_OK;
 }
 
+cm_status surroundings(const char *smiles, int64_t width, float *out, const source &from) {
+    molecule mol;
+    CM_TRY(read_molecule(smiles, mol, from));
+    std::unique_ptr<RDKit::SparseIntVect<std::uint32_t>> counts(
+        RDKit::MorganFingerprints::getHashedFingerprint(*mol, morgan_radius, (unsigned)width));
+    std::memset(out, 0, (size_t)width * sizeof *out);
+    for (const auto &entry : counts->getNonzeroElements()) out[entry.first] = (float)entry.second;
+    return CM_OK;
+}
+
 /* The column of a bond's order in the published tables; -1: it has none. */
 int bond_order(RDKit::Bond::BondType type) {
     switch (type) {
@@ -208,6 +218,11 @@ cm_status cm_chem_canonical(const char *smiles, char *out, size_t size, const ch
 cm_status cm_chem_morgan(const char *smiles, int64_t width, float *out, cm_error *error) {
     source from = {nullptr, nullptr, error};
     return guarded(from, [&] { return morgan(smiles, width, out, from); });
+}
+
+cm_status cm_chem_surroundings(const char *smiles, int64_t width, float *out, cm_error *error) {
+    source from = {nullptr, nullptr, error};
+    return guarded(from, [&] { return surroundings(smiles, width, out, from); });
 }
 
 cm_status cm_chem_graph_make(cm_chem_graph *graph, const char *smiles, cm_error *error) {

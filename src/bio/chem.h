@@ -25,6 +25,10 @@ cm_status cm_chem_canonical(const char *smiles, char *out, size_t size, const ch
  * cm_chem_canonical. */
 cm_status cm_chem_morgan(const char *smiles, int64_t width, float *out, cm_error *error);
 
+/* Plain counts of the atom surroundings of radius up to 2, hashed to width columns. smiles is checked as by
+ * cm_chem_canonical. */
+cm_status cm_chem_surroundings(const char *smiles, int64_t width, float *out, cm_error *error);
+
 /* The molecular graph as the pretrain-gnns family sees it. Heavy atoms in RDKit's order; bonds in RDKit's
  * order, each as two edges, from its first atom to its second and back, with the same order and direction. */
 typedef struct cm_chem_graph {

@@ -1,8 +1,8 @@
 /* Sparse feature vectors of molecules. */
 #include "kernel/kernel_features.h"
 #include "base/alloc.h"
+#include "bio/chem.h"
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 static void rows_clear(cm_kernel_rows *rows) {
@@ -72,35 +72,48 @@ bool cm_kernel_in_mix(const cm_molecule_kernel *kernel, cm_kernel_mix mix) {
            (mix == CM_MIX_COARSE ? kernel->grain & CM_KERNEL_COARSE : kernel->grain & CM_KERNEL_FINE);
 }
 
-typedef struct source {
-    cm_kernel_mix mix;
-    const char *const *text;
-    const int64_t *length;
-    cm_kernel_features *features;
-    cm_error errors[CM_KERNELS_MAX];
-} source;
-
-static cm_status fill_rows(const source *from, int k, cm_error *error) {
-    cm_kernel_features *f = from->features;
-    const cm_molecule_kernel *kernel = f->kernel[k];
-    int64_t room = f->n * 16;
-    CM_TRY(rows_make(&f->rows[k], f->n, room, error));
-    float *dense = cm_new((size_t)kernel->width, sizeof *dense);
-    if (!dense) return cm_fail_memory(error, (size_t)kernel->width * sizeof *dense);
-    cm_status status = CM_OK;
-    for (int64_t i = 0; i < f->n && status == CM_OK; i++) {
-        status = kernel->features(kernel, from->text[i], from->length[i], dense, error);
-        if (status == CM_OK) status = rows_append(&f->rows[k], i, kernel, dense, &room, error);
-    }
-    cm_free(dense);
-    return status;
+static bool wanted(const cm_molecule_kernel *kernel, unsigned mixes) {
+    for (int mix = 0; mix < CM_MIXES; mix++)
+        if (mixes >> mix & 1 && cm_kernel_in_mix(kernel, (cm_kernel_mix)mix)) return true;
+    return false;
 }
 
-static void fill_range(void *context, int64_t begin, int64_t end, int member) {
-    (void)member;
-    source *from = context;
-    for (int64_t k = begin; k < end; k++)
-        if (cm_kernel_in_mix(from->features->kernel[k], from->mix)) fill_rows(from, (int)k, &from->errors[k]);
+/* Work space: the surroundings of a small molecule, the columns of one kernel, and the room of each kernel's
+ * entries. */
+typedef struct filling {
+    cm_kernel_features *features;
+    unsigned mixes;
+    float *surroundings, *dense;
+    int64_t room[CM_KERNELS_MAX];
+} filling;
+
+/* Row i of every kernel; a small molecule is read once for all. */
+static cm_status fill_molecule(filling *f, const char *text, int64_t length, int64_t i, cm_error *error) {
+    cm_kernel_molecule molecule = {text, length, f->surroundings};
+    if (f->surroundings) CM_TRY(cm_chem_surroundings(text, CM_MORGAN_WIDTH, f->surroundings, error));
+    for (int k = 0; k < f->features->n_kernels; k++) {
+        const cm_molecule_kernel *kernel = f->features->kernel[k];
+        if (!wanted(kernel, f->mixes)) continue;
+        kernel->features(kernel, &molecule, f->dense);
+        CM_TRY(rows_append(&f->features->rows[k], i, kernel, f->dense, &f->room[k], error));
+    }
+    return CM_OK;
+}
+
+static cm_status filling_make(filling *f, cm_error *error) {
+    int64_t width = 0, n = f->features->n;
+    for (int k = 0; k < f->features->n_kernels; k++) {
+        if (f->features->kernel[k]->width > width) width = f->features->kernel[k]->width;
+        f->room[k] = n * 16;
+        if (wanted(f->features->kernel[k], f->mixes))
+            CM_TRY(rows_make(&f->features->rows[k], n, n * 16, error));
+    }
+    size_t floats = CM_MORGAN_WIDTH;
+    f->dense = cm_new((size_t)width, sizeof *f->dense);
+    if (f->features->type == CM_MOLECULE) f->surroundings = cm_new(floats, sizeof *f->surroundings);
+    return f->dense && (f->features->type != CM_MOLECULE || f->surroundings)
+               ? CM_OK
+               : cm_fail_memory(error, ((size_t)width + floats) * sizeof *f->dense);
 }
 
 static cm_kernel_features *empty_like(cm_molecule_type type, int64_t n) {
@@ -114,21 +127,22 @@ static cm_kernel_features *empty_like(cm_molecule_type type, int64_t n) {
     return f;
 }
 
-cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_type type, cm_kernel_mix mix,
-                                    const char *const *text, const int64_t *length, int64_t n, cm_team *team,
+cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_type type, unsigned mixes,
+                                    const char *const *text, const int64_t *length, int64_t n,
                                     cm_error *error) {
-    cm_kernel_features *f = empty_like(type, n);
-    if (!f) return cm_fail_memory(error, sizeof *f);
-    source from = {.mix = mix, .text = text, .length = length, .features = f};
-    cm_team_for(team, f->n_kernels, 1, fill_range, &from);
-    for (int k = 0; k < f->n_kernels; k++)
-        if (from.errors[k].status != CM_OK) {
-            if (error) *error = from.errors[k];
-            cm_kernel_features_destroy(f);
-            return from.errors[k].status;
-        }
-    *features = f;
-    return CM_OK;
+    cm_kernel_features *made = empty_like(type, n);
+    if (!made) return cm_fail_memory(error, sizeof *made);
+    filling f = {.features = made, .mixes = mixes};
+    cm_status status = filling_make(&f, error);
+    for (int64_t i = 0; i < n && status == CM_OK; i++)
+        status = fill_molecule(&f, text[i], length[i], i, error);
+    cm_free(f.dense);
+    cm_free(f.surroundings);
+    if (status == CM_OK)
+        *features = made;
+    else
+        cm_kernel_features_destroy(made);
+    return status;
 }
 
 static cm_status select_rows(cm_kernel_rows *to, const cm_kernel_rows *from, const int32_t *index, int64_t m,

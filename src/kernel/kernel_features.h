@@ -29,12 +29,13 @@ typedef struct cm_kernel_features {
 typedef enum cm_kernel_mix { CM_MIX_ALL, CM_MIX_COARSE, CM_MIX_FINE, CM_MIXES } cm_kernel_mix;
 /* "all", "coarse", "fine" */
 const char *cm_kernel_mix_name(cm_kernel_mix mix);
+enum { CM_EVERY_MIX = (1 << CM_MIXES) - 1 };
 bool cm_kernel_in_mix(const cm_molecule_kernel *kernel, cm_kernel_mix mix);
 
-/* Of n molecules in the normalised spelling, under the kernels of mix; the rows of the others stay empty.
- * CM_DATA from chemistry. */
-cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_type type, cm_kernel_mix mix,
-                                    const char *const *text, const int64_t *length, int64_t n, cm_team *team,
+/* Of n molecules in the normalised spelling, under the kernels of mixes (bits 1 << cm_kernel_mix); the rows
+ * of the others stay empty. CM_DATA from chemistry. */
+cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_type type, unsigned mixes,
+                                    const char *const *text, const int64_t *length, int64_t n,
                                     cm_error *error);
 /* Copies of molecules index[m] of features. */
 cm_status cm_kernel_features_select(cm_kernel_features **selected, const cm_kernel_features *features,

@@ -10,6 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What features are counted in. */
+enum { CM_MORGAN_WIDTH = 4096 };
+typedef struct cm_kernel_molecule {
+    const char *text; /* in the normalised spelling */
+    int64_t length;
+    const float *surroundings; /* [CM_MORGAN_WIDTH] counts of a small molecule (bio/chem.h), else NULL */
+} cm_kernel_molecule;
+
 /* How closely two molecules have to agree: short words see composition, long ones see kinship. */
 typedef enum cm_kernel_grain { CM_KERNEL_COARSE = 1, CM_KERNEL_FINE = 2 } cm_kernel_grain;
 
@@ -23,9 +31,8 @@ typedef struct cm_molecule_kernel {
      * word, and for pairs of residues the largest number of residues between them. */
     const char *groups;
     int length, gap, parts;
-    /* Fills out[width], which is zero, with features of text[length] in the normalised spelling. */
-    cm_status (*features)(const struct cm_molecule_kernel *kernel, const char *text, int64_t length,
-                          float *out, cm_error *error);
+    /* Fills out[width], which is zero, with features of a molecule. */
+    void (*features)(const struct cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule, float *out);
 } cm_molecule_kernel;
 
 /* Row i of the table, NULL past its end. */

@@ -1,20 +1,14 @@
 /* Cosine and Tanimoto kernels on Morgan fingerprints of radius 2. */
-#include "bio/chem.h"
 #include "kernel/molecule_kernel.h"
+#include <math.h>
 
-enum { MORGAN_WIDTH = 4096 };
-
-static cm_status counts(const cm_molecule_kernel *kernel, const char *text, int64_t length, float *out,
-                        cm_error *error) {
-    (void)length;
-    return cm_chem_morgan(text, kernel->width, out, error);
+static void logarithms(const cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule, float *out) {
+    for (int64_t i = 0; i < kernel->width; i++)
+        if (molecule->surroundings[i] > 0) out[i] = (float)log1p((double)molecule->surroundings[i]);
 }
 
-static cm_status bits(const cm_molecule_kernel *kernel, const char *text, int64_t length, float *out,
-                      cm_error *error) {
-    CM_TRY(counts(kernel, text, length, out, error));
-    for (int64_t i = 0; i < kernel->width; i++) out[i] = out[i] > 0;
-    return CM_OK;
+static void bits(const cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule, float *out) {
+    for (int64_t i = 0; i < kernel->width; i++) out[i] = molecule->surroundings[i] > 0;
 }
 
 extern const cm_molecule_kernel cm_kernel_morgan, cm_kernel_morgan_ratio, cm_kernel_morgan_bits;
@@ -24,8 +18,8 @@ const cm_molecule_kernel cm_kernel_morgan = {
     .help = "log counts of atom surroundings",
     .types = 1u << CM_MOLECULE,
     .grain = CM_KERNEL_COARSE | CM_KERNEL_FINE,
-    .width = MORGAN_WIDTH,
-    .features = counts,
+    .width = CM_MORGAN_WIDTH,
+    .features = logarithms,
 };
 
 const cm_molecule_kernel cm_kernel_morgan_ratio = {
@@ -34,8 +28,8 @@ const cm_molecule_kernel cm_kernel_morgan_ratio = {
     .types = 1u << CM_MOLECULE,
     .grain = CM_KERNEL_FINE,
     .tanimoto = true,
-    .width = MORGAN_WIDTH,
-    .features = counts,
+    .width = CM_MORGAN_WIDTH,
+    .features = logarithms,
 };
 
 const cm_molecule_kernel cm_kernel_morgan_bits = {
@@ -44,6 +38,6 @@ const cm_molecule_kernel cm_kernel_morgan_bits = {
     .types = 1u << CM_MOLECULE,
     .grain = CM_KERNEL_FINE,
     .tanimoto = true,
-    .width = MORGAN_WIDTH,
+    .width = CM_MORGAN_WIDTH,
     .features = bits,
 };

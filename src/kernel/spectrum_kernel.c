@@ -25,9 +25,9 @@ static void take_roots(float *out, int64_t width) {
     for (int64_t i = 0; i < width; i++) out[i] = sqrtf(out[i]);
 }
 
-static cm_status count_words(const cm_molecule_kernel *kernel, const char *text, int64_t length, float *out,
-                             cm_error *error) {
-    (void)error;
+static void count_words(const cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule, float *out) {
+    const char *text = molecule->text;
+    int64_t length = molecule->length;
     uint8_t digit[256];
     int64_t base = fill_digits(kernel->groups, digit), code = 0;
     int known = 0;
@@ -39,13 +39,13 @@ static cm_status count_words(const cm_molecule_kernel *kernel, const char *text,
         if (known >= kernel->length) out[code]++;
     }
     take_roots(out, kernel->width);
-    return CM_OK;
 }
 
 /* Column (gap, first, second). */
-static cm_status count_gapped_pairs(const cm_molecule_kernel *kernel, const char *text, int64_t length,
-                                    float *out, cm_error *error) {
-    (void)error;
+static void count_gapped_pairs(const cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule,
+                               float *out) {
+    const char *text = molecule->text;
+    int64_t length = molecule->length;
     uint8_t digit[256];
     int64_t base = fill_digits(kernel->groups, digit);
     for (int64_t gap = 0; gap <= kernel->gap; gap++)
@@ -54,13 +54,13 @@ static cm_status count_gapped_pairs(const cm_molecule_kernel *kernel, const char
             if (first != NO_GROUP && second != NO_GROUP) out[(gap * base + first) * base + second]++;
         }
     take_roots(out, kernel->width);
-    return CM_OK;
 }
 
 /* Column (part of the text in which the word starts, word). */
-static cm_status count_words_by_part(const cm_molecule_kernel *kernel, const char *text, int64_t length,
-                                     float *out, cm_error *error) {
-    (void)error;
+static void count_words_by_part(const cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule,
+                                float *out) {
+    const char *text = molecule->text;
+    int64_t length = molecule->length;
     uint8_t digit[256];
     int64_t base = fill_digits(kernel->groups, digit), words = kernel->width / kernel->parts, code = 0;
     int known = 0;
@@ -74,7 +74,6 @@ static cm_status count_words_by_part(const cm_molecule_kernel *kernel, const cha
         out[part * words + code]++;
     }
     take_roots(out, kernel->width);
-    return CM_OK;
 }
 
 #define NUCLEOTIDES "A C G U"

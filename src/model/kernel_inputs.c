@@ -36,7 +36,7 @@ static cm_status make_side(cm_kernel_inputs *inputs, const cm_dataset *d, int si
     }
     if (status == CM_OK)
         status = cm_kernel_features_create(&inputs->features[side], side ? d->task->b : d->task->a,
-                                           CM_MIX_ALL, text, length, (int64_t)m, NULL, error);
+                                           CM_EVERY_MIX, text, length, (int64_t)m, error);
     cm_free(text);
     cm_free(length);
     return status;

@@ -3,8 +3,8 @@
  * bits:
  *
  *   kernel.a.text [letters] U8   kernel.a.end [m] I64   kernel.a.mean.NAME [m] F64, one for each table kernel
- * in use (the mean kernel of a training molecule to all); the same for b; kernel.a.place, kernel.b.place
- * [pairs] I32; kernel.weight [pairs] F64
+ * in use (the mean kernel of a training molecule to all); the same for b; kernel.a.place,
+ * kernel.b.place [pairs] I32; kernel.weight [pairs] F64
  *
  * With such a file its training molecules are given away; the card says so. */
 #include "base/alloc.h"
@@ -108,8 +108,8 @@ static cm_status make_side(cm_model *model, int side, const cm_model_source *fro
     support->end = cm_new((size_t)support->n, sizeof *support->end);
     if (!support->text || !support->end) return cm_fail_memory(error, (size_t)support->letters);
     /* an empty list of features until the texts are there: it knows the table kernels of the type */
-    CM_TRY(cm_kernel_features_create(&to->features, side ? model->task->b : model->task->a, CM_MIX_ALL, NULL,
-                                     NULL, 0, NULL, error));
+    CM_TRY(cm_kernel_features_create(&to->features, side ? model->task->b : model->task->a, 0, NULL, NULL, 0,
+                                     error));
     for (int k = 0; k < to->features->n_kernels; k++) {
         if (!cm_kernel_in_mix(to->features->kernel[k], model->kernel->shape[side].mix)) continue;
         to->row_mean[k] = cm_new((size_t)support->n, sizeof *to->row_mean[k]);
@@ -173,7 +173,9 @@ static cm_status list(const cm_model *model, const char *prefix, cm_tensor_list 
 
 /* ---- after reading ---- */
 
-/* A text of the file is taken only in the one spelling that its type has. */
+/* A sequence of the file is taken only in the one spelling that its type has. What a SMILES must keep is
+ * checked where its fingerprints are made; canonical ones differ between versions of the chemistry, so any
+ * that can be read is good. */
 static cm_status check_text(cm_molecule_type type, const char *text, int64_t length, int64_t i,
                             const char *path, cm_error *error) {
     char *same = NULL;
@@ -181,13 +183,12 @@ static cm_status check_text(cm_molecule_type type, const char *text, int64_t len
     cm_text place = cm_format("training molecule %lld", (long long)i + 1);
     if (strlen(text) != (size_t)length)
         return cm_fail(error, CM_DATA, path, place.text, "a sequence or SMILES", "a NUL byte in it");
+    if (type == CM_MOLECULE) return CM_OK;
     CM_TRY(cm_molecule_normalise(type, text, (size_t)length, path, place.text, &same, &got, &unknown, error));
     bool equal = strcmp(same, text) == 0;
     cm_free(same);
-    /* canonical SMILES differ between versions of the chemistry; any that can be read is good */
-    return equal || type == CM_MOLECULE
-               ? CM_OK
-               : cm_fail(error, CM_DATA, path, place.text, "a normalised sequence", "another spelling");
+    return equal ? CM_OK
+                 : cm_fail(error, CM_DATA, path, place.text, "a normalised sequence", "another spelling");
 }
 
 /* Texts [n] with a NUL after each, in one block freed with cm_free. */
@@ -223,8 +224,12 @@ static cm_status read_texts(cm_model *model, int side, const char *path, const c
     for (int64_t i = 0; i < model->support[side].n; i++)
         CM_TRY(check_text(type, (*texts)[i], length[i], i, path, error));
     cm_kernel_features *features = NULL;
-    CM_TRY(cm_kernel_features_create(&features, type, model->kernel->shape[side].mix, *texts, length,
-                                     model->support[side].n, NULL, error));
+    cm_error inner = {0};
+    cm_status status = cm_kernel_features_create(&features, type, 1u << model->kernel->shape[side].mix,
+                                                 *texts, length, model->support[side].n, &inner);
+    if (status != CM_OK)
+        return cm_fail(error, status, path, cm_format("training molecules, side %s", side_name[side]).text,
+                       inner.expected, "%s", inner.found);
     cm_kernel_features_destroy(to->features);
     to->features = features;
     return CM_OK;

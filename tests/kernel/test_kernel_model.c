@@ -46,8 +46,8 @@ static void make(made *s, bool affinity) {
         length[i] = LETTERS;
     }
     for (int side = 0; side < 2; side++)
-        assert_int_equal(cm_kernel_features_create(&s->features[side], side ? CM_PROTEIN : CM_RNA, CM_MIX_ALL,
-                                                   list[side], length, MOLECULES, NULL, NULL),
+        assert_int_equal(cm_kernel_features_create(&s->features[side], side ? CM_PROTEIN : CM_RNA,
+                                                   CM_EVERY_MIX, list[side], length, MOLECULES, NULL),
                          CM_OK);
     for (int i = 0; i < PAIRS + TESTED; i++) {
         for (uint64_t side = 0; side < 2; side++)

@@ -20,7 +20,7 @@ static int64_t lengths[MOST];
 static cm_kernel_features *features_of(cm_molecule_type type, int n) {
     for (int i = 0; i < n; i++) lengths[i] = (int64_t)strlen(text[i]);
     cm_kernel_features *f = NULL;
-    assert_int_equal(cm_kernel_features_create(&f, type, CM_MIX_ALL, text, lengths, n, NULL, NULL), CM_OK);
+    assert_int_equal(cm_kernel_features_create(&f, type, CM_EVERY_MIX, text, lengths, n, NULL), CM_OK);
     return f;
 }
 
@@ -178,7 +178,7 @@ static void memory_may_end_anywhere(void **state) {
         cm_kernel_features *f = NULL;
         cm_kernel_side side = {0};
         fail_alloc_from(n);
-        cm_status status = cm_kernel_features_create(&f, CM_RNA, CM_MIX_ALL, text, lengths, 5, NULL, NULL);
+        cm_status status = cm_kernel_features_create(&f, CM_RNA, CM_EVERY_MIX, text, lengths, 5, NULL);
         if (status == CM_OK) status = cm_kernel_side_create(&side, f, NULL, NULL);
         failed = fail_alloc_stop();
         assert_int_equal(status, failed ? CM_MEMORY : CM_OK);
