@@ -165,6 +165,11 @@ static void add(cm_history_sum *sum, double weight, double excess) {
     sum->excess += weight * excess;
 }
 
+static void keep_best(cm_history_best *best, double weight, double excess) {
+    double *kept = &best->weight[excess > 0];
+    if (weight > *kept) *kept = weight;
+}
+
 static void raise_rows(cm_history *h, const int32_t molecule[2]) {
     for (int side = 0; side < 2; side++) {
         cm_history_side *s = &h->side[side];
@@ -182,11 +187,16 @@ static void see_both(const cm_history *h, cm_history_view *v) {
     const cm_history_side *a = &h->side[0], *b = &h->side[1];
     for (int64_t x = 0; x < a->n; x++) {
         cm_history_sum inner[POWERS] = {{0, 0}};
+        cm_history_best best = {{0, 0}};
         if (a->start[x] == a->start[x + 1] || (x == v->molecule[0] && v->hide & CM_HIDE_A)) continue;
         for (int64_t k = a->start[x]; k < a->start[x + 1]; k++) {
             if (a->partner[k] == v->molecule[1] && v->hide & CM_HIDE_B) continue;
             for (int q = 0; q < POWERS; q++) add(&inner[q], b->power[q][a->partner[k]], a->value[k]);
+            keep_best(&best, b->power[0][a->partner[k]], a->value[k]);
         }
+        for (int above = 0; above < 2; above++)
+            v->nearest.weight[above] =
+                fmax(v->nearest.weight[above], sqrt(a->power[0][x] * best.weight[above]));
         for (int p = 0; p < POWERS; p++)
             for (int q = 0; q < POWERS; q++) {
                 v->both[p][q].mass += a->power[p][x] * inner[q].mass;
@@ -218,6 +228,7 @@ static void see_partners(cm_history *h, cm_history_view *v, int side) {
         int32_t other = opposite->partner[k];
         if (other == first && v->hide) continue;
         for (int p = 0; p < POWERS; p++) add(&v->shared[side][p], own->power[p][other], opposite->value[k]);
+        keep_best(&v->nearest_shared[side], sqrt(own->power[0][other]), opposite->value[k]);
         for (int kind = 0; kind < 2 && !v->hide; kind++) {
             double c = row_cosine(own, opposite->dense[kind], first, other, kind);
             cm_history_sum *sum = kind ? &v->listed[side] : &v->walk[side];

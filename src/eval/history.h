@@ -37,6 +37,12 @@ typedef struct cm_history_sum {
     double mass, excess;
 } cm_history_sum;
 
+/* The greatest weight among some known pairs: 0 those with a label at most the mean, 1 those above; 0: none.
+ */
+typedef struct cm_history_best {
+    double weight[2];
+} cm_history_best;
+
 /* One pair (a, b) as the columns see it, some known pairs perhaps hidden. */
 typedef struct cm_history_view {
     const cm_history *history;
@@ -49,6 +55,9 @@ typedef struct cm_history_view {
     /* walk[0]: over known (x, b), weight the cosine of the rows of labels (ones) of a and x, mass the sum of
      * its absolute values; walk[1]: over known (a, y) */
     cm_history_sum walk[2], listed[2];
+    /* over all known (x, y), weight S(a, x) S(b, y); over known (x, b), S(a, x); over known (a, y), S(b, y)
+     */
+    cm_history_best nearest, nearest_shared[2];
 } cm_history_view;
 
 /* One row of the table: some columns and their formula. */

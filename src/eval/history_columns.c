@@ -115,6 +115,24 @@ const cm_history_columns cm_history_listed_factors = {
     .fill = fill_listed_factors,
 };
 
+enum { LISTS = 3 };
+
+static const cm_history_best *best_of(const cm_history_view *v, int list) {
+    return list == 0 ? &v->nearest : &v->nearest_shared[list - 1];
+}
+
+static void fill_nearest_listed(const cm_history_view *v, double *x) {
+    for (int list = 0; list < LISTS; list++)
+        x[list] = fmax(best_of(v, list)->weight[0], best_of(v, list)->weight[1]);
+}
+
+const cm_history_columns cm_history_nearest_listed = {
+    .name = "nearest-listed",
+    .formula = "greatest S(a, x) S(b, y) of known (x, y), S(a, x) of known (x, b), S(b, y) of known (a, y)",
+    .width = LISTS,
+    .fill = fill_nearest_listed,
+};
+
 /* ---- their labels ---- */
 
 static void fill_own(const cm_history_view *v, double *x) {
@@ -222,6 +240,23 @@ const cm_history_columns cm_history_both_own = {
     .labels = true,
     .width = 1,
     .fill = fill_both_own,
+};
+
+static void fill_nearest(const cm_history_view *v, double *x) {
+    for (int list = 0; list < LISTS; list++, x += 3) {
+        const cm_history_best *best = best_of(v, list);
+        x[0] = best->weight[0];
+        x[1] = best->weight[1];
+        x[2] = best->weight[1] - best->weight[0];
+    }
+}
+
+const cm_history_columns cm_history_nearest = {
+    .name = "nearest",
+    .formula = "the weights of nearest-listed apart for labels at most m and above, and the difference",
+    .labels = true,
+    .width = 3 * LISTS,
+    .fill = fill_nearest,
 };
 
 /* ---- the table ---- */

@@ -10,7 +10,7 @@
 #include <math.h>
 
 /* Trees of the forest that scores tested pairs, and of those that score held-out training pairs. */
-enum { TREES = 300, INNER_TREES = 100, LEAF = 2, COLUMNS_SHARE = 3, KEY_FOREST = 41 };
+enum { TREES = 300, INNER_TREES = 100, LEAF = 5, COLUMNS_SHARE = 3, KEY_FOREST = 41 };
 
 typedef struct work {
     const cm_predictor_call *call;

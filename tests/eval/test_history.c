@@ -53,6 +53,7 @@ static bool is_hidden(const cm_pair *asked, const cm_pair *known, int hide) {
 
 typedef struct expected {
     cm_history_sum both[2][2], shared[2][2], own[2], kin[2][2], walk[2], listed[2];
+    double best[3][2]; /* nearest of both, of known (x, b), of known (a, y), by label above the mean */
 } expected;
 
 static double excess_of(const trial *t, int64_t i) {
@@ -93,6 +94,12 @@ static void see_known(const trial *t, const cm_pair *asked, const cm_pair *pair,
     for (int p = 0; p < 2; p++)
         for (int q = 0; q < 2 && !is_hidden(asked, pair, hide); q++)
             add(&e->both[p][q], alike(t, 0, a[0], x[0], p) * alike(t, 1, a[1], x[1], q), excess);
+    double s[2] = {sqrt(alike(t, 0, a[0], x[0], 0)), sqrt(alike(t, 1, a[1], x[1], 0))};
+    for (int list = 0; list < 3 && !is_hidden(asked, pair, hide); list++) {
+        if (list > 0 && x[2 - list] != a[2 - list]) continue;
+        double weight = list == 0 ? s[0] * s[1] : s[list - 1];
+        e->best[list][excess > 0] = fmax(e->best[list][excess > 0], weight);
+    }
     for (int side = 0; side < 2; side++) {
         bool same = x[side] == a[side], across = x[1 - side] == a[1 - side];
         for (int p = 0; p < 2 && !same; p++)
@@ -133,6 +140,8 @@ static void check_columns(const expected *e, const double *x, int64_t pair) {
     x += close_to(x, w, 4, "shared-mass", pair);
     for (int i = 0; i < 2; i++) w[i] = e->listed[i].excess;
     x += close_to(x, w, 2, "listed-walk", pair) + 4;
+    for (int i = 0; i < 3; i++) w[i] = fmax(e->best[i][0], e->best[i][1]);
+    x += close_to(x, w, 3, "nearest-listed", pair);
     for (int side = 0; side < 2; side++) {
         w[3 * side] = mean_of(e->own[side], 1);
         w[3 * side + 1] = e->own[side].excess;
@@ -153,7 +162,13 @@ static void check_columns(const expected *e, const double *x, int64_t pair) {
     for (int i = 0; i < 2; i++) w[2 * i] = mean_of(e->walk[i], 0.3), w[2 * i + 1] = e->walk[i].excess;
     x += close_to(x, w, 4, "walk", pair) + 4;
     w[0] = mean_of(e->own[0], 1) * mean_of(e->own[1], 1);
-    close_to(x, w, 1, "both-own", pair);
+    x += close_to(x, w, 1, "both-own", pair);
+    for (int i = 0; i < 3; i++) {
+        w[3 * i] = e->best[i][0];
+        w[3 * i + 1] = e->best[i][1];
+        w[3 * i + 2] = e->best[i][1] - e->best[i][0];
+    }
+    close_to(x, w, 9, "nearest", pair);
 }
 
 static void columns_follow_their_formulas(void **state) {

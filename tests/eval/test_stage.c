@@ -134,18 +134,19 @@ static void a_stack_is_as_good_as_its_best_member(void **state) {
 static void same_bits_for_threads_resuming_and_ids(void **state) {
     (void)state;
     static const char *const models[] = {"mlp", "mlp+memory", "stack:mlp/neighbour",
-                                         "stack:mlp/id-only+memory"};
+                                         "stack:mlp/id-only+memory", "trees+memory"};
+    enum { MODELS = sizeof models / sizeof *models };
     synthetic s = synthetic_make(120, 56, 0);
     char folder[96], command[512];
     snprintf(folder, sizeof folder, "%s/units", s.folder);
     cm_dataset *d = synthetic_open(&s, 0, NULL);
-    results first = evaluate(d, 3, 1, NULL, 4, models);
+    results first = evaluate(d, 3, 1, NULL, MODELS, models);
     for (int round = 0; round < 3; round++) {
-        results r = evaluate(d, 3, 2 + round, folder, 4, models);
+        results r = evaluate(d, 3, 2 + round, folder, MODELS, models);
         assert_memory_equal(first.pooled, r.pooled, sizeof r.pooled);
         assert_memory_equal(first.low, r.low, sizeof r.low);
-        /* members once per fold on 5 inner parts and the whole: mlp and neighbour are kept */
-        assert_int_equal(synthetic_files_in(folder), 2 * 3 * 6);
+        /* members once per fold on 5 inner parts and the whole: mlp, neighbour and trees are kept */
+        assert_int_equal(synthetic_files_in(folder), 3 * 3 * 6);
         if (round > 0) continue; /* lose some, as if interrupted */
         snprintf(command, sizeof command, "cd '%s' && ls | awk 'NR %% 3 == 0' | xargs rm", folder);
         assert_int_equal(system(command), 0);
@@ -158,7 +159,7 @@ static void same_bits_for_threads_resuming_and_ids(void **state) {
     assert_int_equal(system(command), 0);
     d = synthetic_open(&s, 0, NULL);
     assert_string_equal(d->pairs[0].id[1], "newp1");
-    results renamed = evaluate(d, 3, 2, NULL, 4, models);
+    results renamed = evaluate(d, 3, 2, NULL, MODELS, models);
     assert_memory_equal(first.pooled, renamed.pooled, sizeof renamed.pooled);
     cm_dataset_destroy(d);
     synthetic_remove(&s);
