@@ -2,7 +2,7 @@
 # Installs the Debian packages that are missing: tools/deps.sh [build|dev|fuzz]. As root or with password-less
 # sudo through apt; otherwise prints the line to run and fails.
 set -eu
-build="gcc g++ pkg-config meson ninja-build python3 libhts-dev librdkit-dev libboost-dev libjansson-dev libssl-dev libxxhash-dev liblmdb-dev libzip-dev libcmocka-dev zlib1g-dev"
+build="gcc g++ pkg-config meson ninja-build python3 libhts-dev librdkit-dev libboost-dev libjansson-dev libssl-dev libxxhash-dev liblmdb-dev libzip-dev libcmocka-dev zlib1g-dev libjs-chart.js"
 dev="libdnnl-dev libsimde-dev libhdf5-dev hdf5-tools clang clang-format clang-tidy gcovr"
 fuzz="clang libclang-rt-14-dev"
 want=$build

@@ -12,6 +12,7 @@
 #include <crossmamba/model.h>
 #include <crossmamba/options.h>
 #include <crossmamba/predict.h>
+#include <crossmamba/report.h>
 #include <crossmamba/runtime.h>
 #include <crossmamba/tables.h>
 #include <crossmamba/train.h>

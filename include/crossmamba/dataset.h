@@ -26,6 +26,8 @@ typedef struct cm_dataset_options {
                                   pairs whose labels contradict are all dropped (binary), the affinity becomes
                                   the mean of all; 1: keep every row */
     const char *fold_column;   /* name of a column with given folds, or NULL */
+    const char *group_column;  /* name of a column whose values an evaluation tells apart (a subtype, a
+                                  source);  no model sees it; or NULL */
     const char *subset_column; /* with subset_value: read only the rows with that value, or NULL */
     const char *subset_value;
 } cm_dataset_options;

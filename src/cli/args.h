@@ -5,7 +5,7 @@
 #include <crossmamba/crossmamba.h>
 #include <stdbool.h>
 
-enum { CM_ARG_MAX_ROWS = 64, CM_ARG_MAX_VALUES = 32, CM_ARG_MAX_WORDS = 2 };
+enum { CM_ARG_MAX_ROWS = 64, CM_ARG_MAX_VALUES = 32, CM_ARG_MAX_WORDS = 32 };
 
 /* One option. rows end with name NULL. */
 typedef struct cm_arg_row {

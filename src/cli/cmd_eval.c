@@ -19,6 +19,8 @@ static const cm_arg_row rows[] = {
     {"splits", "FILE", false, false, "read the splits, repeats too, from this JSON file"},
     {"save-splits", "FILE", false, false, "write the splits to this JSON file"},
     {"fold-column", "NAME", false, false, "column of --pairs with given folds"},
+    {"group-column", "NAME", false, false,
+     "column of --pairs whose values the record tells apart; no model sees it"},
     {"test-fold", "VALUE", false, false, "test only this given fold, train on the rest"},
     {"train-fold", "VALUE", false, false, "train only on this given fold, test every other one"},
     {"repeats", "N", false, false, "whole evaluations with seeds seed, seed + 1, ... [1]"},
@@ -27,6 +29,7 @@ static const cm_arg_row rows[] = {
     {"reference", "NAME", false, false, "the predictor that the others are compared with [the first]"},
     {"scramble", "N", false, false, "y-scrambling: N evaluations with permuted labels on top"},
     {"record", "FILE", false, false, "write everything as JSON (docs/record.md)"},
+    {"report", "FILE", false, false, "with --record: also make an HTML page of it (crossmamba report)"},
     {"shuffle-labels", NULL, false, false, "permute the labels first: nothing should be left"},
     {"predictions", "FILE", false, false, "write the out-of-fold predictions as TSV"},
     {"checkpoint", "FOLDER", false, false, "keep finished trainings there and do not repeat them"},
@@ -170,6 +173,14 @@ static cm_status cross_validate(const cm_args *args, const cm_options *options, 
     return status;
 }
 
+/* The page of the record that has just been written. */
+static cm_status write_report(const cm_args *args, cm_error *error) {
+    const char *record = cm_args_get(args, "record"), *page = cm_args_get(args, "report");
+    if (!page) return CM_OK;
+    cm_report_request request = {.records = &record, .n_records = 1};
+    return cm_report_write(&request, page, error);
+}
+
 static cm_status evaluate(const cm_args *args, const cm_options *options, const cm_task *task,
                           cm_model *model, const cm_runtime *runtime, cm_error *error) {
     cm_dataset *dataset = NULL;
@@ -186,13 +197,16 @@ static cm_status evaluate(const cm_args *args, const cm_options *options, const 
         }
     }
     cm_dataset_destroy(dataset);
-    return status;
+    return status == CM_OK ? write_report(args, error) : status;
 }
 
 static cm_status run(const cm_args *args, const cm_options *options, cm_error *error) {
     const char *name = cm_args_get(args, "task"), *path = cm_args_get(args, "model");
     cm_runtime runtime;
     cm_model *model = NULL;
+    if (cm_args_get(args, "report") && (path || !cm_args_get(args, "record")))
+        return cm_cli_fail(error, CM_USAGE, NULL, "option --report", "--record with it, and no --model",
+                           path ? "--model" : "no --record");
     cm_status status = cm_cli_runtime(args, &runtime, error);
     if (status == CM_OK && path) status = cm_model_open(&model, path, error);
     if (status != CM_OK) return status;

@@ -111,6 +111,7 @@ static cm_status data_options(const cm_args *args, cm_dataset_options *options, 
         return cm_cli_fail(error, CM_USAGE, NULL, "option --bad-records", "refuse or skip", bad);
     options->bad_records = bad && strcmp(bad, "skip") == 0 ? CM_BAD_SKIP : CM_BAD_REFUSE;
     options->keep_duplicates = cm_args_get(args, "keep-duplicates") != NULL;
+    options->group_column = cm_args_get(args, "group-column");
     if (!only) return CM_OK;
     if (strlen(only) >= 256 || !strchr(only, '='))
         return cm_cli_fail(error, CM_USAGE, NULL, "option --subset", "COLUMN=VALUE", only);

@@ -32,9 +32,10 @@ cm_status cm_dataset_create(cm_dataset **dataset, const cm_dataset_options *opti
     store->slot_of[1] = cm_map_create();
     store->row_of = cm_map_create();
     store->fold_of = cm_map_create();
+    store->group_of = cm_map_create();
     store->ids = cm_arena_create();
-    if (!store->slot_of[0] || !store->slot_of[1] || !store->row_of || !store->fold_of || !store->ids ||
-        !cm_sha256_of("", 0, made->hash)) {
+    if (!store->slot_of[0] || !store->slot_of[1] || !store->row_of || !store->fold_of || !store->group_of ||
+        !store->ids || !cm_sha256_of("", 0, made->hash)) {
         cm_dataset_destroy(made);
         return cm_fail_memory(error, 0);
     }
@@ -52,11 +53,14 @@ void cm_dataset_destroy(cm_dataset *dataset) {
         cm_free(dataset->entities[side]);
     }
     for (int64_t i = 0; i < dataset->n_folds; i++) cm_free(dataset->folds[i]);
+    for (int64_t i = 0; i < dataset->n_groups; i++) cm_free(dataset->groups[i]);
     cm_free(dataset->folds);
+    cm_free(dataset->groups);
     cm_free(dataset->pairs);
     cm_free(store->rows);
     cm_map_destroy(store->row_of);
     cm_map_destroy(store->fold_of);
+    cm_map_destroy(store->group_of);
     cm_arena_destroy(store->ids);
     cm_free(store);
     cm_free(dataset);
@@ -96,12 +100,17 @@ static cm_status add_listed(cm_dataset *dataset, const char *path, cm_pair_table
     CM_TRY(cm_pair_table_read(table, path, &dataset->options, molecules, runtime, error));
     for (int64_t i = 0; i < table->count; i++) {
         const cm_staged *staged = &table->rows[i];
-        cm_row row = {.sum = staged->label, .fold = -1};
+        cm_row row = {.sum = staged->label, .fold = -1, .group = -1};
         CM_TRY(keep_pair(dataset, staged->record, &row, error));
         if (staged->fold >= 0) {
             size_t length;
             const char *name = cm_map_key(table->folds, (size_t)staged->fold, &length, NULL);
             CM_TRY(cm_store_fold(dataset, name, length, &row.fold, error));
+        }
+        if (staged->group >= 0) {
+            size_t length;
+            const char *name = cm_map_key(table->groups, (size_t)staged->group, &length, NULL);
+            CM_TRY(cm_store_group(dataset, name, length, &row.group, error));
         }
         CM_TRY(cm_store_row(dataset, row, report, error));
     }
@@ -144,7 +153,7 @@ static cm_status add_product(cm_dataset *dataset, cm_record **const list[2], con
     bool fresh = dataset->private_->n_rows == 0;
     for (int64_t a = 0; a < count[0]; a++)
         for (int64_t b = 0; b < count[1]; b++) {
-            cm_row row = {.sum = NAN, .fold = -1};
+            cm_row row = {.sum = NAN, .fold = -1, .group = -1};
             CM_TRY(keep_pair(dataset, (cm_record *[2]){list[0][a], list[1][b]}, &row, error));
             if (fresh)
                 CM_TRY(cm_store_new_row(dataset, row, error));
@@ -203,7 +212,8 @@ static cm_status check_paths(const cm_dataset *dataset, const char *a_path, cons
     int inputs = (strcmp(a_path, "-") == 0) + (!shared && strcmp(b_path, "-") == 0) +
                  (pairs_path && strcmp(pairs_path, "-") == 0);
     if (inputs > 1) return cm_fail(error, CM_USAGE, "-", NULL, "one file from standard input", "%d", inputs);
-    if (!pairs_path && (dataset->options.labels || dataset->options.fold_column))
+    if (!pairs_path &&
+        (dataset->options.labels || dataset->options.fold_column || dataset->options.group_column))
         return cm_fail(error, CM_USAGE, NULL, NULL, "a table of pairs, which has labels and folds", "none");
     return CM_OK;
 }
@@ -257,7 +267,7 @@ cm_status cm_dataset_add_pair(cm_dataset *dataset, const char *a_id, const char 
     if (!a_id || !b_id || !a_text || !b_text)
         return cm_fail(error, CM_USAGE, NULL, NULL, "ids and texts of two molecules", "one is missing");
     cm_store_report report = {.first_row = dataset->private_->n_rows};
-    cm_row row = {.sum = NAN, .fold = -1};
+    cm_row row = {.sum = NAN, .fold = -1, .group = -1};
     CM_TRY(keep_text(dataset, 0, a_id, a_text, &row.slot[0], error));
     CM_TRY(keep_text(dataset, 1, b_id, b_text, &row.slot[1], error));
     CM_TRY(cm_store_id(dataset, a_id, &row.id[0], error));

@@ -16,6 +16,7 @@ typedef struct cm_entity {
 typedef struct cm_pair {
     int32_t entity[2]; /* into cm_dataset.entities[side] */
     int32_t fold;      /* into cm_dataset.folds, -1: no fold column */
+    int32_t group;     /* into cm_dataset.groups, -1: no group column */
     float label;       /* NaN in a data set without labels */
     const char *id[2]; /* as in the files, for output only */
 } cm_pair;
@@ -29,6 +30,8 @@ struct cm_dataset {
     int64_t n_pairs;
     char **folds; /* distinct values of the fold column, in order of appearance */
     int64_t n_folds;
+    char **groups; /* distinct values of the group column, in order of appearance */
+    int64_t n_groups;
     char hash[65]; /* chained sha256 over the texts, labels and folds of all pairs in order */
     struct cm_dataset_private *private_; /* lookup tables and id memory of data/dataset.c */
 };

@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct columns {
-    int id[2], label, fold, subset; /* -1: not wanted */
+    int id[2], label, fold, group, subset; /* -1: not wanted */
 } columns;
 
 /* One reading of a file: what is constant over its rows. */
@@ -23,12 +23,14 @@ typedef struct reading {
 
 static cm_status find_columns(reading *r, cm_error *error) {
     const cm_dataset_options *options = r->options;
-    r->columns = (columns){.id = {-1, -1}, .label = -1, .fold = -1, .subset = -1};
+    r->columns = (columns){.id = {-1, -1}, .label = -1, .fold = -1, .group = -1, .subset = -1};
     CM_TRY(cm_table_require(r->table, "id_a", &r->columns.id[0], error));
     CM_TRY(cm_table_require(r->table, "id_b", &r->columns.id[1], error));
     if (options->labels) CM_TRY(cm_table_require(r->table, "label", &r->columns.label, error));
     if (options->fold_column)
         CM_TRY(cm_table_require(r->table, options->fold_column, &r->columns.fold, error));
+    if (options->group_column)
+        CM_TRY(cm_table_require(r->table, options->group_column, &r->columns.group, error));
     if (options->subset_column)
         CM_TRY(cm_table_require(r->table, options->subset_column, &r->columns.subset, error));
     return CM_OK;
@@ -100,17 +102,19 @@ static cm_status read_label(reading *r, double *label, cm_error *error) {
     return CM_OK;
 }
 
-static cm_status read_fold(reading *r, int64_t *fold, cm_error *error) {
-    *fold = -1;
-    if (r->columns.fold < 0) return CM_OK;
+/* The number of a cell's name among names; -1 without the column. what: for the message. */
+static cm_status read_name(reading *r, int column, cm_map *names, const char *column_name, const char *what,
+                           int64_t *number, cm_error *error) {
+    *number = -1;
+    if (column < 0) return CM_OK;
     size_t length;
-    const char *cell = cm_trim(cm_table_cell(r->table, r->columns.fold), &length);
+    const char *cell = cm_trim(cm_table_cell(r->table, column), &length);
     if (length == 0)
-        return cm_fail(error, CM_DATA, cm_table_path(r->table), line_of(r).text, "the name of a fold",
-                       "an empty cell in column %s", r->options->fold_column);
-    if (cm_map_get(r->out->folds, cell, length, fold)) return CM_OK;
-    *fold = (int64_t)cm_map_count(r->out->folds);
-    return cm_map_put(r->out->folds, cell, length, *fold) ? CM_OK : cm_fail_memory(error, length);
+        return cm_fail(error, CM_DATA, cm_table_path(r->table), line_of(r).text, what,
+                       "an empty cell in column %s", column_name);
+    if (cm_map_get(names, cell, length, number)) return CM_OK;
+    *number = (int64_t)cm_map_count(names);
+    return cm_map_put(names, cell, length, *number) ? CM_OK : cm_fail_memory(error, length);
 }
 
 static cm_status stage(cm_pair_table *out, const cm_staged *row, cm_error *error) {
@@ -137,7 +141,10 @@ static cm_status read_row(reading *r, cm_error *error) {
     CM_TRY(find_record(r, 0, &row.record[0], error));
     if (row.record[0]) CM_TRY(find_record(r, 1, &row.record[1], error));
     CM_TRY(read_label(r, &row.label, error));
-    CM_TRY(read_fold(r, &row.fold, error));
+    CM_TRY(read_name(r, r->columns.fold, r->out->folds, r->options->fold_column, "the name of a fold",
+                     &row.fold, error));
+    CM_TRY(read_name(r, r->columns.group, r->out->groups, r->options->group_column, "the name of a group",
+                     &row.group, error));
     if (!row.record[0] || !row.record[1]) return CM_OK;
     for (int side = 0; side < 2; side++) {
         CM_TRY(cm_molecules_prepare(r->molecules[side], row.record[side], error));
@@ -177,8 +184,8 @@ static cm_status read_rows(reading *r, const cm_runtime *runtime, cm_error *erro
 
 cm_status cm_pair_table_read(cm_pair_table *table, const char *path, const cm_dataset_options *options,
                              cm_molecules *const molecules[2], const cm_runtime *runtime, cm_error *error) {
-    *table = (cm_pair_table){.folds = cm_map_create()};
-    if (!table->folds) return cm_fail_memory(error, 0);
+    *table = (cm_pair_table){.folds = cm_map_create(), .groups = cm_map_create()};
+    if (!table->folds || !table->groups) return cm_fail_memory(error, 0);
     reading r = {.out = table, .options = options, .molecules = molecules};
     CM_TRY(cm_table_open(&r.table, path, error));
     cm_status status = find_columns(&r, error);
@@ -190,5 +197,6 @@ cm_status cm_pair_table_read(cm_pair_table *table, const char *path, const cm_da
 void cm_pair_table_clear(cm_pair_table *table) {
     cm_free(table->rows);
     cm_map_destroy(table->folds);
+    cm_map_destroy(table->groups);
     *table = (cm_pair_table){0};
 }

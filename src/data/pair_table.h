@@ -7,14 +7,16 @@
 /* A row whose records are found and ready. */
 typedef struct cm_staged {
     cm_record *record[2];
-    double label; /* NaN without labels */
-    int64_t fold; /* into cm_pair_table.folds, -1: no fold column */
+    double label;  /* NaN without labels */
+    int64_t fold;  /* into cm_pair_table.folds, -1: no fold column */
+    int64_t group; /* into cm_pair_table.groups, -1: no group column */
 } cm_staged;
 
 typedef struct cm_pair_table {
     cm_staged *rows;
     int64_t count, capacity;
     cm_map *folds;       /* fold names in order of appearance */
+    cm_map *groups;      /* the same of the group column */
     int64_t unknown_ids; /* rows skipped because an id has no record */
     char first_unknown[600];
 } cm_pair_table;

@@ -58,23 +58,37 @@ cm_status cm_store_id(cm_dataset *dataset, const char *id, const char **kept, cm
     return CM_OK;
 }
 
-cm_status cm_store_fold(cm_dataset *dataset, const char *name, size_t length, int32_t *fold,
-                        cm_error *error) {
-    cm_dataset_private *store = dataset->private_;
+/* The number of name in the list *names, where it is added when it is new. */
+static cm_status store_name(char ***names, int64_t *count, int64_t *capacity, cm_map *number_of,
+                            const char *name, size_t length, int32_t *number, cm_error *error) {
     int64_t found;
-    if (cm_map_get(store->fold_of, name, length, &found)) {
-        *fold = (int32_t)found;
+    if (cm_map_get(number_of, name, length, &found)) {
+        *number = (int32_t)found;
         return CM_OK;
     }
-    GROW(dataset->folds, dataset->n_folds, store->cap_folds, error);
+    GROW(*names, *count, *capacity, error);
     char *copy = cm_copy_text(name, length);
-    if (!copy || !cm_map_put(store->fold_of, name, length, dataset->n_folds)) {
+    if (!copy || !cm_map_put(number_of, name, length, *count)) {
         cm_free(copy);
         return cm_fail_memory(error, length);
     }
-    *fold = (int32_t)dataset->n_folds;
-    dataset->folds[dataset->n_folds++] = copy;
+    *number = (int32_t)*count;
+    (*names)[(*count)++] = copy;
     return CM_OK;
+}
+
+cm_status cm_store_fold(cm_dataset *dataset, const char *name, size_t length, int32_t *fold,
+                        cm_error *error) {
+    cm_dataset_private *store = dataset->private_;
+    return store_name(&dataset->folds, &dataset->n_folds, &store->cap_folds, store->fold_of, name, length,
+                      fold, error);
+}
+
+cm_status cm_store_group(cm_dataset *dataset, const char *name, size_t length, int32_t *group,
+                         cm_error *error) {
+    cm_dataset_private *store = dataset->private_;
+    return store_name(&dataset->groups, &dataset->n_groups, &store->cap_groups, store->group_of, name, length,
+                      group, error);
 }
 
 static cm_status index_rows(cm_dataset_private *store, cm_error *error) {
@@ -167,7 +181,7 @@ static cm_status extend_hash(cm_dataset *dataset, const cm_row *row, float label
 static cm_status publish_row(cm_dataset *dataset, const cm_row *row, cm_error *error) {
     cm_dataset_private *store = dataset->private_;
     GROW(dataset->pairs, dataset->n_pairs, store->cap_pairs, error);
-    cm_pair pair = {.fold = row->fold, .id = {row->id[0], row->id[1]}};
+    cm_pair pair = {.fold = row->fold, .group = row->group, .id = {row->id[0], row->id[1]}};
     pair.label = dataset->options.labels ? (float)(row->sum / row->count) : NAN;
     for (int side = 0; side < 2; side++)
         CM_TRY(publish_entity(dataset, side, row->slot[side], &pair.entity[side], error));

@@ -18,7 +18,7 @@ typedef struct cm_slot {
 /* Rows of the files with the same two texts (with keep_duplicates: one row). */
 typedef struct cm_row {
     int32_t slot[2];
-    int32_t fold;
+    int32_t fold, group;
     int32_t count; /* rows behind it, 0: dropped, their labels contradict */
     double sum;    /* of their labels, NaN without labels */
     const char *id[2];
@@ -32,9 +32,9 @@ typedef struct cm_dataset_private {
     int64_t n_rows, cap_rows;
     cm_map *row_of;    /* slot[2] -> row, for the first n_indexed rows */
     int64_t n_indexed; /* the index is made when it is first needed */
-    cm_map *fold_of;
+    cm_map *fold_of, *group_of;
     cm_arena *ids;
-    int64_t cap_entities[2], cap_pairs, cap_folds;
+    int64_t cap_entities[2], cap_pairs, cap_folds, cap_groups;
 } cm_dataset_private;
 
 /* What the rows of one call met. */
@@ -51,6 +51,8 @@ cm_status cm_store_text(cm_dataset *dataset, int side, const char *text, int64_t
                         int32_t *slot, cm_error *error);
 cm_status cm_store_id(cm_dataset *dataset, const char *id, const char **kept, cm_error *error);
 cm_status cm_store_fold(cm_dataset *dataset, const char *name, size_t length, int32_t *fold, cm_error *error);
+cm_status cm_store_group(cm_dataset *dataset, const char *name, size_t length, int32_t *group,
+                         cm_error *error);
 
 /* Adds a row with count 1. Without keep_duplicates a row with the texts of an earlier one joins it. */
 cm_status cm_store_row(cm_dataset *dataset, cm_row row, cm_store_report *report, cm_error *error);

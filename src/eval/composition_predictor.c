@@ -57,6 +57,7 @@ const cm_predictor cm_predictor_composition = {
     .name = "composition",
     .help = "baseline: length and composition of both molecules, logistic or ridge regression",
     .serves = CM_SERVES_ALL,
+    .baseline = true,
     .kept = true,
     .run = run,
 };

@@ -52,5 +52,6 @@ const cm_predictor cm_predictor_identity = {
     .help = "baseline without sequence: labels of the same two molecules in other pairs (affinity: additive "
             "means)",
     .serves = CM_SERVES_ALL,
+    .baseline = true,
     .run = run,
 };

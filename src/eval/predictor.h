@@ -42,6 +42,7 @@ typedef struct cm_predictor {
     unsigned serves;
     bool similarity; /* looks at how alike molecules are */
     bool stage;      /* runs on the scores of other predictors; the name is a pattern with NAME in it */
+    bool baseline;   /* sees identity, length or composition of the molecules and no more */
     bool kept;       /* finished units go to the checkpoint folder; false for what is computed in no time */
     /* Row i of a predictor that stands for several names (0 past the end); NULL: it has the one name above.
      */

@@ -2,11 +2,10 @@
 #include "eval/record.h"
 #include "base/alloc.h"
 #include "base/file.h"
+#include "eval/predictor.h"
 #include "io/json.h"
 #include <math.h>
 #include <string.h>
-
-enum { RECORD_VERSION = 1 };
 
 json_t *cm_record_real(double value) {
     return isfinite(value) ? json_real(value) : json_null();
@@ -36,13 +35,19 @@ static json_t *split_of(const cm_evaluation *e) {
         json_pack("{s:s, s:i, s:i, s:I}", "kind", splits->kind->name, "folds", r->folds, "repeats",
                   r->repeats > 1 ? r->repeats : 1, "seed", (json_int_t)r->options.seed);
     if (split && r->test_fold) json_object_set_new(split, "test_fold", json_string(r->test_fold));
+    const cm_dataset_options *o = &e->dataset->options;
+    if (split && o->fold_column) json_object_set_new(split, "column", json_string(o->fold_column));
     if (split && r->train_fold) json_object_set_new(split, "train_fold", json_string(r->train_fold));
     return split;
 }
 
-static json_t *models_of(const cm_eval_request *r) {
+/* The names of the models, or of those among them that see no more than identity, length and composition. */
+static json_t *models_of(const cm_eval_request *r, bool baselines) {
     json_t *models = json_array();
-    for (int m = 0; models && m < r->n_models; m++) json_array_append_new(models, json_string(r->models[m]));
+    const cm_predictor *predictor;
+    for (int m = 0; models && m < r->n_models; m++)
+        if (!baselines || (cm_predictor_find(&predictor, r->models[m], NULL) == CM_OK && predictor->baseline))
+            json_array_append_new(models, json_string(r->models[m]));
     return models;
 }
 
@@ -75,12 +80,15 @@ static json_t *heading(const cm_evaluation *e) {
     cm_options options = r->options;
     cm_features_resolve(&options, d->task);
     return json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:s, s:b, s:{s:I, s:I, s:I, s:s}, s:o, s:o, s:o, s:i, s:s, s:{s:s, s:s}}",
-        "format", "crossmamba evaluation", "format_version", RECORD_VERSION, "library_version",
+        "{s:s, s:i, s:s, s:s, s:s, s:s, s:b, s:{s:I, s:I, s:I, s:s}, s:o, s:o, s:o, s:o, s:o, s:i, s:s, "
+        "s:{s:s, s:s}}",
+        "format", "crossmamba evaluation", "format_version", CM_RECORD_VERSION, "library_version",
         CM_LIBRARY_VERSION, "command", r->command ? r->command : "", "task", d->task->name, "unit",
         d->task->unit, "affinity", d->task->affinity, "data", "pairs", (json_int_t)d->n_pairs, "molecules_a",
         (json_int_t)d->n_entities[0], "molecules_b", (json_int_t)d->n_entities[1], "sha256", d->hash, "split",
-        split_of(e), "options", options_of(&options), "models", models_of(r), "bootstrap_draws",
+        split_of(e), "options", options_of(&options), "models", models_of(r, false), "baselines",
+        models_of(r, true), "group_column",
+        d->options.group_column ? json_string(d->options.group_column) : json_null(), "bootstrap_draws",
         CM_EVAL_DRAWS, "reference", r->reference ? r->reference : r->models[0], "tracks",
         cm_track_name(CM_TRACK_HONEST), "every choice on an inner validation fold of the training part",
         cm_track_name(CM_TRACK_PAPER),

@@ -104,51 +104,40 @@ static cm_status add_curves(const cm_eval_result *r, uint64_t seed, json_t *reco
 
 /* Predicted against measured, thinned evenly. */
 static json_t *scatter_of(const cm_eval_result *r, const cm_dataset *dataset) {
-    json_t *predicted = json_array(), *measured = json_array(), *fold = json_array();
+    json_t *predicted = json_array(), *measured = json_array(), *fold = json_array(), *group = json_array();
     int64_t step = (r->pool.n + SCATTER_POINTS - 1) / SCATTER_POINTS;
     for (int64_t i = 0; i < r->pool.n; i += step) {
-        int32_t own = dataset->pairs[r->pool.pair[i]].fold;
+        const cm_pair *pair = &dataset->pairs[r->pool.pair[i]];
         json_array_append_new(predicted, cm_record_real(r->pool.value[i]));
         json_array_append_new(measured, cm_record_real(r->pool.label[i]));
-        json_array_append_new(fold, own >= 0 ? json_string(dataset->folds[own]) : json_null());
+        json_array_append_new(fold, pair->fold >= 0 ? json_string(dataset->folds[pair->fold]) : json_null());
+        json_array_append_new(group,
+                              pair->group >= 0 ? json_string(dataset->groups[pair->group]) : json_null());
     }
-    return json_pack("{s:o, s:o, s:o, s:I}", "predicted", predicted, "measured", measured, "fold_value", fold,
-                     "of_pairs", (json_int_t)r->pool.n);
+    return json_pack("{s:o, s:o, s:o, s:o, s:I}", "predicted", predicted, "measured", measured, "fold", fold,
+                     "group", group, "of_pairs", (json_int_t)r->pool.n);
 }
 
-/* Residuals of the pairs of one value of the fold column. */
-static json_t *residuals_of_value(const cm_eval_result *r, const cm_dataset *dataset, int32_t value) {
-    double sum = 0, square = 0, n = 0;
-    for (int64_t i = 0; i < r->pool.n; i++) {
-        if (dataset->pairs[r->pool.pair[i]].fold != value) continue;
-        double residual = r->pool.value[i] - r->pool.label[i];
-        sum += residual;
-        square += residual * residual;
-        n++;
-    }
-    if (n == 0) return NULL;
-    return json_pack("{s:s, s:I, s:f, s:f}", "fold_value", dataset->folds[value], "pairs", (json_int_t)n,
-                     "bias", sum / n, "rmse", sqrt(square / n));
-}
-
-static json_t *residuals_of(const cm_eval_result *r, const cm_dataset *dataset) {
-    json_t *array = json_array();
-    for (int32_t f = 0; f < dataset->n_folds; f++) {
-        json_t *one = residuals_of_value(r, dataset, f);
-        if (one) json_array_append_new(array, one);
-    }
-    return array;
+/* What needs the pairs themselves. */
+static cm_status add_parts(const cm_eval_result *r, const cm_dataset *dataset, uint64_t seed, json_t *record,
+                           cm_error *error) {
+    json_t *residuals = json_array(), *overlap = NULL;
+    if (json_object_set_new(record, "residuals", residuals) != 0) return cm_fail_memory(error, 0);
+    CM_TRY(cm_record_residuals(r, dataset, seed, residuals, error));
+    CM_TRY(cm_record_overlap(r, dataset, &overlap, error));
+    if (json_object_set_new(record, "overlap", overlap) != 0) return cm_fail_memory(error, 0);
+    return CM_OK;
 }
 
 cm_status cm_record_result(const cm_eval_result *r, const cm_dataset *dataset, uint64_t seed, json_t **record,
                            cm_error *error) {
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:I, s:i, s:o, s:o, s:o, s:o}", "model", r->group.model, "track",
-                  cm_track_name(r->group.track), "fold", r->group.fold_name, "pairs", (json_int_t)r->pairs,
-                  "units", r->n_counted, "metrics", metrics_of(r), "folds", units_of(r), "conformal",
-                  coverage_of(r), "residuals", residuals_of(r, dataset));
+    json_t *object = json_pack("{s:s, s:s, s:s, s:I, s:i, s:o, s:o, s:o}", "model", r->group.model, "track",
+                               cm_track_name(r->group.track), "fold", r->group.fold_name, "pairs",
+                               (json_int_t)r->pairs, "units", r->n_counted, "metrics", metrics_of(r), "folds",
+                               units_of(r), "conformal", coverage_of(r));
     if (!object) return cm_fail_memory(error, 0);
-    cm_status status = r->affinity ? CM_OK : add_curves(r, seed, object, error);
+    cm_status status = add_parts(r, dataset, seed, object, error);
+    if (status == CM_OK && !r->affinity) status = add_curves(r, seed, object, error);
     if (status == CM_OK && r->affinity) json_object_set_new(object, "scatter", scatter_of(r, dataset));
     if (status == CM_OK)
         *record = object;

@@ -5,6 +5,7 @@ usage: test_cli.py PROGRAM SOURCE_FOLDER. Uses only the Python standard library.
 import csv
 import gzip
 import hashlib
+import html.parser
 import io
 import json
 import os
@@ -19,6 +20,7 @@ import unittest
 
 PROGRAM, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 DATA = os.environ.get("CROSSMAMBA_DATA")
+CHART_LIBRARY = "/usr/share/javascript/chart.js/chart.min.js"
 
 
 def run(*args, stdin=None, env=None):
@@ -71,7 +73,7 @@ class Help(unittest.TestCase):
     def test_help_and_version(self):
         code, out, _ = run("--help")
         self.assertEqual(code, 0)
-        for command in ("predict", "train", "eval", "audit", "models"):
+        for command in ("predict", "train", "eval", "audit", "report", "models"):
             self.assertIn(command, out)
             code, text, _ = run(command, "--help")
             self.assertEqual(code, 0)
@@ -96,10 +98,12 @@ class Help(unittest.TestCase):
     def test_examples_of_the_help_run(self):
         if not os.path.exists(os.path.join(SOURCE, "models/rna-protein.safetensors")):
             self.skipTest("needs the shipped models")
-        for command in ("predict", "train", "eval", "audit", "models"):
+        for command in ("predict", "train", "eval", "audit", "report", "models"):
             text = run(command, "--help")[1]
             line = text[text.index("Example:\n") + 9:].strip()
-            line = re.sub(r"^crossmamba", PROGRAM, line)
+            if command == "report" and not os.path.exists(CHART_LIBRARY):
+                line += " --no-charts"
+            line = re.sub(r"(^|&& )crossmamba", lambda match: match[1] + PROGRAM, line)
             done = subprocess.run(["sh", "-c", line], cwd=SOURCE, capture_output=True, timeout=100)
             self.assertEqual(done.returncode, 0, done.stderr.decode())
 
@@ -363,6 +367,162 @@ class Eval(Files):
         self.assertEqual(code, 0, err)
         values = {json.loads(line)["metric"]: json.loads(line)["pooled"] for line in out.splitlines()}
         self.assertGreater(values["AUROC"], 0.9)
+
+
+class Page(html.parser.HTMLParser):
+    """A page that is well-formed: every element closed in order, no id twice, no address of another place."""
+
+    VOID = {"meta", "br", "link", "img", "hr"}
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.ids, self.links, self.counts, self.text, self.script, self.scripts = [], set(), [], {}, [], None, {}
+        self.feed(text)
+        self.close()
+        if self.open:
+            raise ValueError(f"not closed: {self.open}")
+
+    def handle_starttag(self, tag, attributes):
+        names = [name for name, _ in attributes]
+        if len(names) != len(set(names)):
+            raise ValueError(f"an attribute twice in {tag}")
+        values = dict(attributes)
+        if "id" in values:
+            if values["id"] in self.ids:
+                raise ValueError(f"id {values['id']} twice")
+            self.ids.add(values["id"])
+        self.links += [values[name] for name in ("href", "src", "action", "data", "poster", "srcset") if name in values]
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        if tag == "script":
+            self.script = values.get("id", "draw")
+            self.scripts[self.script] = ""
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            raise ValueError(f"</{tag}> at {self.getpos()}")
+        self.script = None
+
+    def handle_data(self, data):
+        if self.script is not None:
+            self.scripts[self.script] += data
+        elif "style" not in self.open:
+            self.text.append(data)
+
+
+class Report(Files):
+    def setUp(self):
+        super().setUp()
+        self.library = self.write("chart.js", "/* Chart.js v3 stand-in */\nfunction Chart() {}\n")
+        self.evil = '<script>alert("1")</script>\u202egnol'
+        self.p = self.write("pairs.tsv", "id_a\tid_b\tlabel\tkind\n" + "".join(
+            f"{a}\t{b}\t{y}\t{self.evil if i % 2 else 'plain'}\n" for i, (a, b, y) in enumerate(self.pairs)))
+        self.record = self.path("it's <b>.json")
+
+    def evaluate(self, *more):
+        code, _, err = run("eval", "--task", "rna-protein", *self.data(), *self.small, "--epochs", "3", "--folds", "3", "--compare",
+                           "crossmamba,id-only", "--group-column", "kind", "--record", self.record, "--quiet", *more)
+        self.assertEqual(code, 0, err)
+
+    def page(self, *more):
+        out = self.path("page.html")
+        code, text, err = run("report", self.record, "--out", out, *more)
+        self.assertEqual((code, text, err), (0, "", ""))
+        with open(out, encoding="utf-8", newline="") as file:
+            text = file.read()
+        return text, Page(text)
+
+    def test_page(self):
+        self.evaluate("--track", "both", "--scramble", "2")
+        audit = self.path("audit.json")
+        self.assertEqual(run("audit", "--task", "rna-protein", *self.data(), "--fold-column", "kind", "--json", audit, "--quiet")[0], 0)
+        text, page = self.page("--audit", audit, "--chart-library", self.library, "--title", self.evil)
+        self.assertNotRegex(text, r"(?i)https?:|//[a-z]|url\(|@import")
+        self.assertTrue(all(link.startswith("#") and link[1:] in page.ids for link in page.links), page.links)
+        self.assertNotIn("\u202e", text)
+        self.assertEqual(set(page.scripts), {"charts", "chart-library", "draw"})
+        charts = json.loads(page.scripts["charts"])
+        self.assertEqual(len(charts), page.counts["canvas"])
+        for chart in charts:
+            self.assertIn(chart["id"], page.ids)
+            self.assertIn(chart["kind"], ("lines", "points", "intervals", "bars"))
+            for axis in ("x",) if "labels" in chart else ("x", "y"):
+                self.assertTrue(chart[axis]["title"])
+            for series in chart["series"]:
+                lengths = {len(series[key]) for key in ("x", "y", "low", "high", "rows", "values", "whiskers") if key in series}
+                self.assertEqual(len(lengths), 1)
+        words = "".join(page.text)
+        with open(self.record, encoding="utf-8") as file:
+            record = json.load(file)
+        for result in record["results"]:
+            self.assertIn(f"{result['metrics']['MCC']['pooled']:.3f}".replace("-", "\u2212"), words)
+        for part in ("In plain words", "paper (biased)", "With permuted labels", "Training of the networks", "Overlap of the given folds",
+                     record["command"].replace("\u202e", "[U+202E]"), '<script>alert("1")</script>[U+202E]gnol', "it's <b>"):
+            self.assertIn(part, words)
+        self.assertEqual(self.page("--audit", audit, "--chart-library", self.library, "--title", self.evil)[0], text)
+
+    def test_tables_without_charts(self):
+        self.evaluate()
+        plain, page = self.page("--no-charts")
+        self.assertNotIn("script", page.counts)
+        self.assertNotIn("canvas", page.counts)
+        charted = self.page("--chart-library", self.library)[1]
+        self.assertEqual(page.counts["table"], charted.counts["table"])
+        self.assertEqual(page.counts["td"], charted.counts["td"])
+        self.assertRegex(plain, "made without charts")
+
+    def test_affinity_side_by_side(self):
+        rng = random.Random(1)
+        molecules = self.write("molecules.tsv", "id\tsmiles\n" + "".join(f"m{i}\t{'C' * (i + 1)}O\n" for i in range(12)))
+        pairs = self.write("affinity.tsv", "id_a\tid_b\tlabel\tkind\n" + "".join(
+            f"r{i}\tm{k}\t{4 + k / 4 + rng.random():.3f}\t{'x' if i % 3 else 'y'}\n" for i in range(12) for k in range(i % 2, 12, 2)))
+        more = []
+        for split in "random", "cold-b":
+            more.append(self.path(split + ".json"))
+            code, _, err = run("eval", "--task", "rna-molecule", "--a", self.a, "--b", molecules, "--pairs", pairs, "--compare",
+                               "kernel,id-only,composition", "--split", split, "--folds", "3", "--group-column", "kind",
+                               "--record", more[-1], "--quiet")
+            self.assertEqual(code, 0, err)
+        with open(more[0], encoding="utf-8") as file:
+            result = json.load(file)["results"][0]
+        self.assertEqual({(r["column"], r["value"]) for r in result["residuals"]}, {("kind", "x"), ("kind", "y")})
+        self.assertEqual(sum(r["pairs"] for r in result["residuals"]), result["pairs"])
+        self.assertEqual(sorted(result["residuals"][0]["quantiles"]), result["residuals"][0]["quantiles"])
+        self.assertEqual(set(result["scatter"]["group"]), {"x", "y"})
+        self.assertEqual(result["overlap"]["pairs"], result["pairs"])
+        self.record = more[0]
+        _, page = self.page(more[1], "--chart-library", self.library)
+        words = "".join(page.text)
+        for part in "1. random", "2. cold-b", "Predicted against measured", "Residuals of kernel by kind", "pKd wide on average":
+            self.assertIn(part, words)
+        with open(more[1], encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["results"][0]["overlap"]["b"], 0)
+
+    def test_installed_library(self):
+        if not os.path.exists(CHART_LIBRARY):
+            self.skipTest("needs the Debian package libjs-chart.js")
+        self.evaluate("--report", self.path("page.html"))
+        text, page = self.page()
+        self.assertIn("Permission is hereby granted", "".join(page.text))
+        library = page.scripts["chart-library"]
+        self.assertIn("Released under the MIT License", library)
+        self.assertNotRegex(text.replace(library, ""), r"(?i)https?:")
+
+    def test_usage(self):
+        self.write("no.json", "{}")
+        for args, code, part in [(["--out", self.path("x")], 2, "record"), ([self.path("no.json")], 2, "--out"),
+                                 ([self.path("no.json"), "--out", self.path("x")], 3, "no.json"),
+                                 ([self.path("none"), "--out", self.path("x")], 1, "none"),
+                                 ([self.path("no.json"), "--no-charts", "--chart-library", "y", "--out", self.path("x")], 2, "--no-charts")]:
+            got, out, err = run("report", *args)
+            self.assertEqual((got, out), (code, ""), err)
+            self.assertIn(part, err)
+        self.assertFalse(os.path.exists(self.path("x")))
+        self.assertEqual(run("eval", "--task", "rna-protein", *self.data(), "--report", self.path("x"))[0], 2)
+        code, _, err = run("eval", "--task", "rna-protein", *self.data(), "--group-column", "none", "--compare", "id-only")
+        self.assertEqual(code, 3)
+        self.assertIn("none", err)
 
 
 class Shipped(unittest.TestCase):
