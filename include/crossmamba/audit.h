@@ -23,7 +23,26 @@ typedef struct cm_audit_score {
     double main, auroc;
 } cm_audit_score;
 
+/* Records that rows name and that cannot be read: letters that the type does not allow, a SMILES that is
+ * none. */
+enum { CM_AUDIT_EXAMPLES = 5 };
+typedef struct cm_audit_faults {
+    long records, rows;                      /* rows left out because of them */
+    long amino;                              /* RNA: records with letters that stand for amino acids alone */
+    long letters[26];                        /* sequences: how often which letter A..Z that is not allowed */
+    const char *examples[CM_AUDIT_EXAMPLES]; /* "record 3 (id x): 'L' at position 7"; NULL behind the last */
+} cm_audit_faults;
+
+/* Similarity to the most similar molecule of the training part, over the rows of a fold: quantiles 5, 25, 50,
+ * 75, 95 %, and how many rows lie in [0, 0.1), ..., [0.9, 1]. */
+enum { CM_AUDIT_QUANTILES = 5, CM_AUDIT_BINS = 10 };
+typedef struct cm_audit_nearest {
+    double quantiles[CM_AUDIT_QUANTILES];
+    long bins[CM_AUDIT_BINS];
+} cm_audit_nearest;
+
 typedef struct cm_audit_side {
+    cm_audit_faults faults;
     long molecules;          /* distinct */
     long unknown;            /* of these with unknown residues */
     long repeated;           /* in two or more pairs */
@@ -41,12 +60,14 @@ typedef struct cm_audit_fold {
     long rows;
     long same[CM_AUDIT_VIEWS];    /* rows whose A, B, both of them are in the training part */
     long similar[CM_AUDIT_VIEWS]; /* the same for molecules that are equal or near duplicates */
+    cm_audit_nearest nearest[2];  /* of the rows' A, B; 1: the same molecule is there */
 } cm_audit_fold;
 
 typedef struct cm_audit {
     const cm_task *task;
     long rows, pairs; /* rows as given; distinct pairs without contradictory ones */
     long positives;   /* binary: rows with label 1 */
+    long unknown_ids; /* rows left out because an identifier has no record */
     long repeats;     /* rows whose two molecules are those of an earlier row */
     long
         contradictions; /* distinct pairs with label 0 and label 1; affinity: with labels more than 1 apart */
@@ -61,9 +82,9 @@ typedef struct cm_audit {
     cm_audit_fold all;                          /* their sum */
 } cm_audit;
 
-/* Audits a data set that was read with labels and keep_duplicates. options: rna_similarity,
- * protein_similarity, molecule_similarity and seed are used. The names in audit are the data set's. On
- * failure audit is empty. */
+/* Audits a data set that was read with labels and keep_duplicates; faults are known when it was also read
+ * with CM_BAD_SKIP. options: rna_similarity, protein_similarity, molecule_similarity and seed are used. The
+ * texts in audit are the data set's. On failure audit is empty. */
 CM_API cm_status cm_audit_make(cm_audit *audit, const cm_dataset *dataset, const cm_options *options,
                                const cm_runtime *runtime, cm_error *error);
 CM_API void cm_audit_clear(cm_audit *audit);

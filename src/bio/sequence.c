@@ -53,8 +53,25 @@ static char spell(const alphabet *letters, char letter) {
     return has(letters->unknown, letter) ? letters->unknown_as : '\0';
 }
 
+bool cm_is_amino_letter(char letter) {
+    return has("EFJLOPQZ", letter);
+}
+
+void cm_sequence_faults(cm_molecule_type type, const char *text, size_t length, int64_t count[26],
+                        int64_t *others) {
+    for (size_t i = 0; i < length; i++) {
+        char letter = upper(text[i]);
+        bool end = type == CM_PROTEIN && i + 1 == length && letter == '*';
+        if (letter == '|' || end || spell(&alphabets[type], letter) != '\0') continue;
+        if (letter >= 'A' && letter <= 'Z')
+            count[letter - 'A']++;
+        else
+            ++*others;
+    }
+}
+
 static cm_status refuse_letter(const source *from, cm_molecule_type type, char letter, size_t position) {
-    bool amino = type == CM_RNA && has("EFJLOPQZ", upper(letter));
+    bool amino = type == CM_RNA && cm_is_amino_letter(upper(letter));
     return fail_record(
         from, alphabets[type].expected,
         cm_format("'%c' at position %zu%s", letter, position, amino ? " (an amino acid letter)" : "").text);

@@ -4,6 +4,8 @@
 
 #include "base/fail.h"
 #include <crossmamba/tables.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 /* What normalising met. */
 typedef struct cm_sequence_report {
@@ -21,5 +23,12 @@ typedef struct cm_sequence_report {
 cm_status cm_sequence_normalise(cm_molecule_type type, const char *text, size_t length, char *out,
                                 size_t *out_length, cm_sequence_report *report, const char *file,
                                 const char *name, cm_error *error);
+
+/* Adds how often each letter A..Z that the alphabet of type (CM_RNA, CM_PROTEIN) has no meaning for stands in
+ * text[length], in either case, to count[26]; the number of other such characters to *others. */
+void cm_sequence_faults(cm_molecule_type type, const char *text, size_t length, int64_t count[26],
+                        int64_t *others);
+/* Whether a letter (upper case) stands for amino acids alone, in no alphabet of nucleotides. */
+bool cm_is_amino_letter(char letter);
 
 #endif

@@ -50,6 +50,46 @@ static void print_rows(const cm_audit *a) {
                a->contradictions, plural(a->contradictions));
 }
 
+/* The letters of a side that are not allowed, most often first: "E 120, L 98". */
+static void print_letters(const cm_audit_faults *f) {
+    long left[26];
+    memcpy(left, f->letters, sizeof left);
+    for (int shown = 0; shown < 12; shown++) {
+        int most = 0;
+        for (int i = 1; i < 26; i++)
+            if (left[i] > left[most]) most = i;
+        if (left[most] == 0) break;
+        printf("%s%c %ld", shown ? ", " : "", 'A' + most, left[most]);
+        left[most] = 0;
+    }
+    putchar('\n');
+}
+
+static void print_side_faults(const cm_audit_faults *f, cm_molecule_type type, char side) {
+    if (f->records == 0) return;
+    printf("  %ld record%s of side %c (%s) cannot be read; %ld row%s left out.\n", f->records,
+           plural(f->records), side, cm_molecule_type_name(type), f->rows, f->rows == 1 ? " is" : "s are");
+    if (type == CM_RNA) printf("    with letters of amino acids: %ld\n", f->amino);
+    if (type != CM_MOLECULE) {
+        printf("    letters that are not allowed: ");
+        print_letters(f);
+    }
+    for (int i = 0; i < CM_AUDIT_EXAMPLES && f->examples[i]; i++)
+        printf("    %s %.100s\n", i ? "      " : "first:", f->examples[i]);
+}
+
+static void print_faults(const cm_audit *a) {
+    const cm_audit_faults *f[2] = {&a->side[0].faults, &a->side[1].faults};
+    printf("Records\n");
+    if (f[0]->records == 0 && f[1]->records == 0) printf("  All that the rows name can be read.\n");
+    print_side_faults(f[0], a->task->a, 'A');
+    print_side_faults(f[1], a->task->b, 'B');
+    if (a->unknown_ids)
+        printf("  %ld row%s an identifier that no file has; left out.\n", a->unknown_ids,
+               a->unknown_ids == 1 ? " has" : "s have");
+    putchar('\n');
+}
+
 static void print_count(const char *what, long a, long all_a, long b, long all_b) {
     printf("  %-36s %8ld (%5.1f %%) %8ld (%5.1f %%)\n", what, a, percent(a, all_a), b, percent(b, all_b));
 }
@@ -111,6 +151,23 @@ static void print_fold(const cm_audit_fold *fold) {
     putchar('\n');
 }
 
+static void print_nearest_fold(const cm_audit_fold *fold) {
+    printf("  %-16.16s", fold->name);
+    for (int side = 0; side < 2; side++)
+        printf(" %9.2f %7.2f %7.2f", fold->nearest[side].quantiles[0], fold->nearest[side].quantiles[2],
+               fold->nearest[side].quantiles[4]);
+    putchar('\n');
+}
+
+static void print_nearest(const cm_audit *a) {
+    printf("Similarity of a row's molecule to the nearest one of other folds (1: the same), over the rows\n");
+    printf("  %-16s %25s %25s\n", "", "A", "B");
+    printf("  %-16s %9s %7s %7s %9s %7s %7s\n", "fold", "5 %", "median", "95 %", "5 %", "median", "95 %");
+    for (long f = 0; f < a->n_folds; f++) print_nearest_fold(&a->folds[f]);
+    print_nearest_fold(&a->all);
+    putchar('\n');
+}
+
 static void print_overlap(const cm_audit *a) {
     if (!a->n_folds) return;
     printf("Overlap of the given folds: %% of a fold's rows whose molecules are in other folds\n");
@@ -119,6 +176,7 @@ static void print_overlap(const cm_audit *a) {
     for (long f = 0; f < a->n_folds; f++) print_fold(&a->folds[f]);
     print_fold(&a->all);
     putchar('\n');
+    print_nearest(a);
 }
 
 /* Cuts the list in text into gates. */
@@ -155,6 +213,7 @@ static cm_status report(const cm_args *args, const cm_audit *audit, cm_error *er
     const char *json = cm_args_get(args, "json");
     printf("Audit for the task %s\n\n", audit->task->name);
     print_rows(audit);
+    print_faults(audit);
     print_molecules(audit);
     print_predictability(audit);
     print_overlap(audit);
@@ -211,12 +270,14 @@ const cm_command cm_command_audit = {
     .name = "audit",
     .summary = "what a data set gives away before any model is trained",
     .text =
-        "Prints one page: repeated rows, contradictory labels, molecules with one label, near duplicates, "
-        "how well\n"
-        "the label follows from identity, length and composition alone, and what given folds share. "
-        "Molecules are\n"
-        "told apart by sequence, never by identifier; every row is read (--keep-duplicates changes nothing). "
-        "--json writes the same figures for programs.",
+        "Prints one page: repeated rows, contradictory labels, records with letters that they may not have, "
+        "molecules\n"
+        "with one label, near duplicates, how well the label follows from identity, length and composition "
+        "alone, and\n"
+        "what given folds share. Molecules are told apart by sequence, never by identifier; every row is "
+        "read\n"
+        "(--keep-duplicates changes nothing). Records that cannot be read are counted and left out, unless\n"
+        "--bad-records refuse stops at the first. --json writes the same figures for programs.",
     .example =
         "crossmamba audit --task rna-protein --a examples/rna.fasta --b examples/protein.fasta --pairs "
         "examples/rna-protein.tsv",

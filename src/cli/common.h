@@ -36,7 +36,8 @@ cm_status cm_cli_runtime(const cm_args *args, cm_runtime *runtime, cm_error *err
 cm_status cm_cli_dataset(const cm_args *args, const cm_task *task, int labels, const char *fold_column,
                          const cm_runtime *runtime, cm_dataset **dataset, cm_error *error);
 
-/* The same with labels and with every row, repeated ones too. */
+/* The same with labels and with every row, repeated ones too; records that cannot be read are skipped unless
+ * --bad-records says otherwise. */
 cm_status cm_cli_dataset_rows(const cm_args *args, const cm_task *task, const char *fold_column,
                               const cm_runtime *runtime, cm_dataset **dataset, cm_error *error);
 

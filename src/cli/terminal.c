@@ -159,5 +159,6 @@ cm_status cm_cli_dataset_rows(const cm_args *args, const cm_task *task, const ch
     cm_dataset_options options = {.task = task, .labels = 1, .fold_column = fold_column};
     cm_status status = data_options(args, &options, subset, error);
     options.keep_duplicates = 1;
+    if (!cm_args_get(args, "bad-records")) options.bad_records = CM_BAD_SKIP;
     return status == CM_OK ? read_files(args, &options, runtime, dataset, error) : status;
 }

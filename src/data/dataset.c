@@ -184,6 +184,20 @@ static cm_status add_all(cm_dataset *dataset, cm_molecules *const molecules[2], 
     return status;
 }
 
+static void add_faults(cm_dataset *dataset, const cm_pair_table *table) {
+    dataset->unknown_ids += table->unknown_ids;
+    for (int side = 0; side < 2; side++) {
+        cm_faults *sum = &dataset->faults[side];
+        const cm_faults *part = &table->faults[side];
+        sum->records += part->records;
+        sum->rows += part->rows;
+        sum->amino += part->amino;
+        for (int i = 0; i < 26; i++) sum->letters[i] += part->letters[i];
+        for (int i = 0; i < part->n_examples && sum->n_examples < CM_FAULT_EXAMPLES; i++)
+            memcpy(sum->examples[sum->n_examples++], part->examples[i], CM_FAULT_TEXT);
+    }
+}
+
 static void warn(const cm_dataset *dataset, const char *path, const cm_pair_table *table,
                  cm_molecules *const molecules[2], const cm_store_report *report, const cm_runtime *runtime) {
     cm_molecules_warn(molecules[0], runtime);
@@ -236,6 +250,7 @@ cm_status cm_dataset_add_files(cm_dataset *dataset, const char *a_path, const ch
         status = pairs_path ? add_listed(dataset, pairs_path, &table, molecules, runtime, &report, error)
                             : add_all(dataset, molecules, &report, error);
     if (status == CM_OK) status = cm_store_publish(dataset, &report, error);
+    if (status == CM_OK) add_faults(dataset, &table);
     if (status == CM_OK)
         warn(dataset, pairs_path ? pairs_path : "all against all", &table, molecules, &report, runtime);
     cm_pair_table_clear(&table);

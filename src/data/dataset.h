@@ -21,6 +21,16 @@ typedef struct cm_pair {
     const char *id[2]; /* as in the files, for output only */
 } cm_pair;
 
+/* Records that rows name and that cannot be read, of one side; they and their rows are left out. */
+enum { CM_FAULT_EXAMPLES = 5, CM_FAULT_TEXT = 200 };
+typedef struct cm_faults {
+    int64_t records, rows;
+    int64_t amino;       /* RNA: records with letters of amino acids alone */
+    int64_t letters[26]; /* of sequences: how often which letter that the type does not allow */
+    int n_examples;
+    char examples[CM_FAULT_EXAMPLES][CM_FAULT_TEXT]; /* the first: "record x: 'L' at position 3", printable */
+} cm_faults;
+
 struct cm_dataset {
     const cm_task *task;
     cm_dataset_options options;
@@ -32,7 +42,9 @@ struct cm_dataset {
     int64_t n_folds;
     char **groups; /* distinct values of the group column, in order of appearance */
     int64_t n_groups;
-    char hash[65]; /* chained sha256 over the texts, labels and folds of all pairs in order */
+    cm_faults faults[2];
+    int64_t unknown_ids; /* rows left out because an id has no record */
+    char hash[65];       /* chained sha256 over the texts, labels and folds of all pairs in order */
     struct cm_dataset_private *private_; /* lookup tables and id memory of data/dataset.c */
 };
 

@@ -89,7 +89,8 @@ cm_status cm_molecules_prepare(cm_molecules *molecules, cm_record *record, cm_er
     if (status == CM_DATA && molecules->bad_records == CM_BAD_SKIP) {
         if (molecules->bad++ == 0) cm_error_line(&reason, molecules->first_bad, sizeof molecules->first_bad);
         record->state = CM_RECORD_BAD;
-        return CM_OK;
+        record->fault = cm_copy_text(reason.found, strlen(reason.found));
+        return record->fault ? CM_OK : cm_fail_memory(error, sizeof reason.found);
     }
     if (status != CM_OK) {
         if (error) *error = reason;
@@ -102,6 +103,29 @@ cm_status cm_molecules_prepare(cm_molecules *molecules, cm_record *record, cm_er
     record->state = CM_RECORD_READY;
     if (unknown > 0 && molecules->vague++ == 0) remember(molecules->first_vague, name.text);
     return CM_OK;
+}
+
+void cm_molecules_note_fault(const cm_molecules *molecules, cm_record *record, int side, cm_faults *faults) {
+    faults->rows++;
+    if (record->noted[side]) return;
+    record->noted[side] = true;
+    faults->records++;
+    if (faults->n_examples < CM_FAULT_EXAMPLES) {
+        cm_error printable;
+        cm_fail(&printable, CM_DATA, NULL, place_of(molecules, record->number, record->id).text, NULL, "%s",
+                "");
+        snprintf(faults->examples[faults->n_examples++], CM_FAULT_TEXT, "%s: %.100s", printable.place,
+                 record->fault);
+    }
+    if (molecules->type == CM_MOLECULE) return;
+    int64_t letters[26] = {0}, others = 0;
+    bool amino = false;
+    cm_sequence_faults(molecules->type, record->text, (size_t)record->length, letters, &others);
+    for (int i = 0; i < 26; i++) {
+        faults->letters[i] += letters[i];
+        amino |= letters[i] > 0 && cm_is_amino_letter((char)('A' + i));
+    }
+    faults->amino += molecules->type == CM_RNA && amino;
 }
 
 /* Whether text is the same molecule as the record's, which is still as written. */
@@ -232,6 +256,7 @@ void cm_molecules_clear(cm_molecules *molecules) {
     for (int64_t i = 0; i < molecules->count; i++) {
         cm_free(molecules->records[i].id);
         cm_free(molecules->records[i].text);
+        cm_free(molecules->records[i].fault);
     }
     cm_free(molecules->records);
     cm_map_destroy(molecules->by_id);

@@ -4,7 +4,8 @@
 
 #include "base/fail.h"
 #include "base/map.h"
-#include <crossmamba/dataset.h>
+#include "data/dataset.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A record keeps its text as written until it is needed for the first time. */
@@ -16,6 +17,8 @@ typedef struct cm_record {
     long number; /* record number (FASTA) or line (table) */
     cm_record_state state;
     int32_t slot[2];     /* number of the text in the store of the data set by side, -1: not there yet */
+    char *fault;         /* BAD: what is wrong, printable; else NULL */
+    bool noted[2];       /* BAD: counted as a fault of that side */
     const char *kept_id; /* the copy that outlives the file, NULL: none yet */
 } cm_record;
 
@@ -49,6 +52,9 @@ const char *cm_molecules_similar(const cm_molecules *molecules, const char *id);
 /* Normalises the text of a record. A text that its type does not allow is CM_DATA, or with CM_BAD_SKIP leaves
  * the record in state CM_RECORD_BAD. */
 cm_status cm_molecules_prepare(cm_molecules *molecules, cm_record *record, cm_error *error);
+
+/* Counts a record in state CM_RECORD_BAD among the faults of its side, once. */
+void cm_molecules_note_fault(const cm_molecules *molecules, cm_record *record, int side, cm_faults *faults);
 
 /* One warning for each kind of peculiarity met. */
 void cm_molecules_warn(const cm_molecules *molecules, const cm_runtime *runtime);

@@ -150,6 +150,7 @@ static cm_status read_row(reading *r, cm_error *error) {
         CM_TRY(cm_molecules_prepare(r->molecules[side], row.record[side], error));
         if (row.record[side]->state == CM_RECORD_BAD) {
             r->molecules[side]->bad_pairs++;
+            cm_molecules_note_fault(r->molecules[side], row.record[side], side, &r->out->faults[side]);
             return CM_OK;
         }
     }

@@ -15,8 +15,9 @@ typedef struct cm_staged {
 typedef struct cm_pair_table {
     cm_staged *rows;
     int64_t count, capacity;
-    cm_map *folds;       /* fold names in order of appearance */
-    cm_map *groups;      /* the same of the group column */
+    cm_map *folds;  /* fold names in order of appearance */
+    cm_map *groups; /* the same of the group column */
+    cm_faults faults[2];
     int64_t unknown_ids; /* rows skipped because an id has no record */
     char first_unknown[600];
 } cm_pair_table;

@@ -111,6 +111,20 @@ static cm_status count_labels(cm_audit *audit, const cm_dataset *d, const cm_aud
     return status;
 }
 
+static void take_faults(cm_audit *audit, const cm_dataset *d) {
+    audit->unknown_ids = (long)d->unknown_ids;
+    for (int side = 0; side < 2; side++) {
+        const cm_faults *from = &d->faults[side];
+        cm_audit_faults *to = &audit->side[side].faults;
+        to->records = (long)from->records;
+        to->rows = (long)from->rows;
+        to->amino = (long)from->amino;
+        for (int i = 0; i < 26; i++) to->letters[i] = (long)from->letters[i];
+        for (int i = 0; i < from->n_examples && i < CM_AUDIT_EXAMPLES; i++)
+            to->examples[i] = from->examples[i];
+    }
+}
+
 cm_status cm_audit_make(cm_audit *audit, const cm_dataset *dataset, const cm_options *options,
                         const cm_runtime *runtime, cm_error *error) {
     *audit = (cm_audit){.task = dataset->task};
@@ -121,6 +135,7 @@ cm_status cm_audit_make(cm_audit *audit, const cm_dataset *dataset, const cm_opt
     double threshold[3];
     cm_split_thresholds(options, threshold);
     cm_audit_pairs pairs = {0};
+    take_faults(audit, dataset);
     cm_status status = count_rows(&pairs, audit, dataset, error);
     for (int side = 0; side < 2 && status == CM_OK; side++)
         status = count_labels(audit, dataset, &pairs, side, error);

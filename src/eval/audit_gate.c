@@ -13,6 +13,14 @@ static double contradictions(const cm_audit *a) {
     return (double)a->contradictions;
 }
 
+static double alphabet(const cm_audit *a) {
+    return (double)(a->side[0].faults.records + a->side[1].faults.records);
+}
+
+static double unknown_ids(const cm_audit *a) {
+    return (double)a->unknown_ids;
+}
+
 static double one_label(const cm_audit *a) {
     double worst = a->task->affinity ? NAN : 0;
     for (int side = 0; side < 2 && !a->task->affinity; side++)
@@ -45,6 +53,9 @@ static const struct gate {
 } gates[] = {
     {"repeats", "rows that repeat an earlier pair [0]", 0, repeats},
     {"contradictions", "pairs with contradictory labels [0]", 0, contradictions},
+    {"alphabet", "records with letters that their type does not allow, or that are no SMILES [0]", 0,
+     alphabet},
+    {"unknown-ids", "rows with an identifier that no file has [0]", 0, unknown_ids},
     {"one-label", "share of the molecules in two or more pairs that have one label, the worse side [0.9]",
      0.9, one_label},
     {"identity", "MCC or Pearson of identity alone, the best of A, B and both [0.5]", 0.5, identity},
@@ -73,8 +84,10 @@ cm_status cm_audit_gate_parse(cm_audit_gate *gate, const char *text, cm_error *e
         return cm_fail(error, CM_USAGE, NULL, cm_format("gate %s", gates[i].name).text, "a number", "%s",
                        text + length + 1);
     }
-    return cm_fail(error, CM_USAGE, NULL, "gate",
-                   "repeats, contradictions, one-label, identity, composition or overlap", "%s", text);
+    return cm_fail(
+        error, CM_USAGE, NULL, "gate",
+        "repeats, contradictions, alphabet, unknown-ids, one-label, identity, composition or overlap", "%s",
+        text);
 }
 
 double cm_audit_gate_value(const cm_audit *audit, const cm_audit_gate *gate) {

@@ -22,14 +22,41 @@ static json_t *views_of(const cm_audit_score score[CM_AUDIT_VIEWS], bool affinit
                      score_of(&score[CM_AUDIT_BOTH], affinity));
 }
 
+/* Letters by how often they stand where they may not; only those that do. */
+static json_t *letters_of(const cm_audit_faults *f) {
+    json_t *letters = json_object();
+    for (int i = 0; letters && i < 26; i++)
+        if (f->letters[i] > 0)
+            json_object_set_new(letters, (char[]){(char)('A' + i), '\0'}, json_integer(f->letters[i]));
+    return letters;
+}
+
+static json_t *faults_of(const cm_audit_faults *f) {
+    json_t *examples = json_array();
+    for (int i = 0; examples && i < CM_AUDIT_EXAMPLES && f->examples[i]; i++)
+        json_array_append_new(examples, json_string(f->examples[i]));
+    return json_pack("{s:I, s:I, s:I, s:o, s:o}", "records", (json_int_t)f->records, "rows",
+                     (json_int_t)f->rows, "with_amino_acid_letters", (json_int_t)f->amino, "letters",
+                     letters_of(f), "examples", examples);
+}
+
+static json_t *nearest_of(const cm_audit_nearest *nearest) {
+    json_t *quantiles = json_array(), *bins = json_array();
+    for (int q = 0; quantiles && q < CM_AUDIT_QUANTILES; q++)
+        json_array_append_new(quantiles, real(nearest->quantiles[q]));
+    for (int b = 0; bins && b < CM_AUDIT_BINS; b++)
+        json_array_append_new(bins, json_integer(nearest->bins[b]));
+    return json_pack("{s:o, s:o}", "quantiles", quantiles, "bins", bins);
+}
+
 static json_t *side_of(const cm_audit *audit, int side) {
     const cm_audit_side *s = &audit->side[side];
-    json_t *object =
-        json_pack("{s:s, s:I, s:I, s:I, s:o, s:I, s:I}", "type",
-                  cm_molecule_type_name(side == 0 ? audit->task->a : audit->task->b), "molecules",
-                  (json_int_t)s->molecules, "unknown_residues", (json_int_t)s->unknown, "in_several_pairs",
-                  (json_int_t)s->repeated, "similarity_threshold", real(s->threshold), "with_near_duplicate",
-                  (json_int_t)s->near, "largest_group", (json_int_t)s->largest_group);
+    json_t *object = json_pack(
+        "{s:s, s:o, s:I, s:I, s:I, s:o, s:I, s:I}", "type",
+        cm_molecule_type_name(side == 0 ? audit->task->a : audit->task->b), "faults", faults_of(&s->faults),
+        "molecules", (json_int_t)s->molecules, "unknown_residues", (json_int_t)s->unknown, "in_several_pairs",
+        (json_int_t)s->repeated, "similarity_threshold", real(s->threshold), "with_near_duplicate",
+        (json_int_t)s->near, "largest_group", (json_int_t)s->largest_group);
     bool ok = object != NULL;
     if (ok && !audit->task->affinity)
         ok = json_object_set_new(object, "one_label", json_integer(s->one_label)) == 0 &&
@@ -47,9 +74,10 @@ static json_t *counts_of(const long count[CM_AUDIT_VIEWS]) {
 }
 
 static json_t *fold_of(const cm_audit_fold *fold) {
-    return json_pack("{s:s, s:I, s:o, s:o}", "fold", fold->name, "rows", (json_int_t)fold->rows,
+    return json_pack("{s:s, s:I, s:o, s:o, s:{s:o, s:o}}", "fold", fold->name, "rows", (json_int_t)fold->rows,
                      "same_in_other_folds", counts_of(fold->same), "similar_in_other_folds",
-                     counts_of(fold->similar));
+                     counts_of(fold->similar), "nearest_in_other_folds", "a", nearest_of(&fold->nearest[0]),
+                     "b", nearest_of(&fold->nearest[1]));
 }
 
 static json_t *overlap_of(const cm_audit *audit) {
@@ -66,10 +94,11 @@ static json_t *overlap_of(const cm_audit *audit) {
 static json_t *document(const cm_audit *a, const char *command) {
     bool affinity = a->task->affinity != 0;
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:i, s:{s:o, s:o, s:o}, s:o}",
+        "{s:i, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:i, s:{s:o, s:o, s:o}, s:o}",
         "format", 1, "crossmamba", CM_LIBRARY_VERSION, "command", command ? command : "", "task",
-        a->task->name, "affinity", affinity, "rows", (json_int_t)a->rows, "pairs", (json_int_t)a->pairs,
-        "positives", affinity ? json_null() : json_integer(a->positives), "repeats", (json_int_t)a->repeats,
+        a->task->name, "affinity", affinity, "rows", (json_int_t)a->rows, "unknown_ids",
+        (json_int_t)a->unknown_ids, "pairs", (json_int_t)a->pairs, "positives",
+        affinity ? json_null() : json_integer(a->positives), "repeats", (json_int_t)a->repeats,
         "contradictions", (json_int_t)a->contradictions, "spread", affinity ? real(a->spread) : json_null(),
         "side_a", side_of(a, 0), "side_b", side_of(a, 1), "random_folds", a->random_folds, "predictability",
         "identity", views_of(a->identity, affinity), "composition", views_of(a->composition, affinity),

@@ -1,5 +1,5 @@
 /* "composition": length and composition of both molecules in a penalised linear model; no order of residues.
- */
+ * "length": the same with the lengths alone. */
 #include "base/alloc.h"
 #include "eval/choice.h"
 #include "eval/composition.h"
@@ -14,7 +14,17 @@ typedef struct table {
     double *x, *label; /* [n_pairs, width], [n_pairs] */
 } table;
 
-static cm_status table_make(table *t, const cm_predictor_call *call, cm_error *error) {
+/* Keeps the lengths alone: column 0 of either side. */
+static void keep_lengths(table *t, int64_t n, int64_t first) {
+    for (int64_t i = 0; i < n; i++) {
+        const double a = t->x[i * t->width], b = t->x[i * t->width + first];
+        t->x[2 * i] = a;
+        t->x[2 * i + 1] = b;
+    }
+    t->width = 2;
+}
+
+static cm_status table_make(table *t, const cm_predictor_call *call, bool lengths, cm_error *error) {
     const cm_dataset *d = call->dataset;
     int64_t first = cm_composition_width(d->task->a);
     t->affinity = d->task->affinity != 0;
@@ -28,6 +38,7 @@ static cm_status table_make(table *t, const cm_predictor_call *call, cm_error *e
         cm_composition_describe(d->task->b, &d->entities[1][d->pairs[i].entity[1]], row + first);
         t->label[i] = (double)call->label[i];
     }
+    if (lengths) keep_lengths(t, d->n_pairs, first);
     return CM_OK;
 }
 
@@ -43,15 +54,32 @@ static cm_status score(const void *context, const int64_t *fit, int64_t n, const
     return CM_OK;
 }
 
-static cm_status run(const cm_predictor_call *call, cm_error *error) {
+static cm_status run_table(const cm_predictor_call *call, bool lengths, cm_error *error) {
     table t = {0};
     cm_choice choice = {.candidates = PENALTIES, .standard = 1, .score = score, .context = &t};
-    cm_status status = table_make(&t, call, error);
+    cm_status status = table_make(&t, call, lengths, error);
     if (status == CM_OK) status = cm_choice_run(&choice, call, error);
     cm_free(t.x);
     cm_free(t.label);
     return status;
 }
+
+static cm_status run_length(const cm_predictor_call *call, cm_error *error) {
+    return run_table(call, true, error);
+}
+
+static cm_status run_composition(const cm_predictor_call *call, cm_error *error) {
+    return run_table(call, false, error);
+}
+
+const cm_predictor cm_predictor_length = {
+    .name = "length",
+    .help = "baseline: length of both molecules alone, logistic or ridge regression",
+    .serves = CM_SERVES_ALL,
+    .baseline = true,
+    .kept = true,
+    .run = run_length,
+};
 
 const cm_predictor cm_predictor_composition = {
     .name = "composition",
@@ -59,5 +87,5 @@ const cm_predictor cm_predictor_composition = {
     .serves = CM_SERVES_ALL,
     .baseline = true,
     .kept = true,
-    .run = run,
+    .run = run_composition,
 };

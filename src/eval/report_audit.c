@@ -12,7 +12,7 @@ static void count_row(cm_report *report, const char *name, const json_t *sides[2
     cm_html_row(&report->html, name);
     for (int side = 0; side < 2; side++) {
         double value = cm_report_number(sides[side], key);
-        cm_html_cell_number(&report->html, cm_html_count((int64_t)value));
+        cm_html_cell_number(&report->html, cm_html_count(value));
         cm_html_cell_number(&report->html,
                             cm_html_percent(value, of ? cm_report_number(sides[side], of) : NAN));
     }
@@ -34,6 +34,40 @@ static void molecules_table(cm_report *report, const json_t *audit) {
     count_row(report, "with a near duplicate on their side", sides, "with_near_duplicate", "molecules");
     count_row(report, "in the largest group of near duplicates", sides, "largest_group", "molecules");
     count_row(report, "in rows of two or more folds", sides, "in_several_folds", "molecules");
+    cm_html_table_end(&report->html);
+}
+
+/* ---- records that cannot be read ---- */
+
+static void faults_of_side(cm_report *report, const json_t *faults, const char *name) {
+    const json_t *letters = json_object_get(faults, "letters"),
+                 *examples = json_object_get(faults, "examples");
+    cm_buf text = CM_BUF_EMPTY;
+    const char *letter;
+    json_t *count;
+    json_object_foreach((json_t *)letters, letter, count) cm_buf_printf(
+        &text, "%s%s %s", text.len ? ", " : "", letter, cm_html_count(json_number_value(count)).text);
+    cm_html_row(&report->html, name);
+    cm_html_cell_number(&report->html, cm_html_count(cm_report_number(faults, "records")));
+    cm_html_cell_number(&report->html, cm_html_count(cm_report_number(faults, "rows")));
+    cm_html_cell_number(&report->html, cm_html_count(cm_report_number(faults, "with_amino_acid_letters")));
+    cm_html_cell_long(&report->html, text.data ? text.data : "");
+    const char *first = json_string_value(json_array_get(examples, 0));
+    cm_html_cell_long(&report->html, first ? first : "");
+    cm_html_row_end(&report->html);
+    report->html.failed |= text.failed;
+    cm_buf_clear(&text);
+}
+
+static void faults_table(cm_report *report, const json_t *audit) {
+    static const char *const columns[] = {"Records that cannot be read", "Records",  "Rows left out",
+                                          "With amino-acid letters",     "|Letters", "|First"};
+    const json_t *a = json_object_get(json_object_get(audit, "side_a"), "faults"),
+                 *b = json_object_get(json_object_get(audit, "side_b"), "faults");
+    if (!(cm_report_number(a, "records") > 0) && !(cm_report_number(b, "records") > 0)) return;
+    cm_html_table(&report->html, NULL, columns, 6);
+    faults_of_side(report, a, "A");
+    faults_of_side(report, b, "B");
     cm_html_table_end(&report->html);
 }
 
@@ -70,7 +104,7 @@ static void overlap_row(cm_report *report, const json_t *fold) {
     static const char *const views[] = {"a", "b", "both"};
     double rows = cm_report_number(fold, "rows");
     cm_html_row(&report->html, cm_report_text(fold, "fold"));
-    cm_html_cell_number(&report->html, cm_html_count((int64_t)rows));
+    cm_html_cell_number(&report->html, cm_html_count(rows));
     for (int kind = 0; kind < 2; kind++)
         for (int v = 0; v < 3; v++)
             cm_html_cell_number(
@@ -91,6 +125,68 @@ static void overlap_table(cm_report *report, const json_t *audit) {
     cm_html_table_end(&report->html);
 }
 
+/* ---- nearest molecules ---- */
+
+static void nearest_row(cm_report *report, const json_t *fold) {
+    static const size_t shown[] = {0, 2, 4};
+    const json_t *nearest = json_object_get(fold, "nearest_in_other_folds");
+    cm_html_row(&report->html, cm_report_text(fold, "fold"));
+    for (int side = 0; side < 2; side++)
+        for (int q = 0; q < 3; q++)
+            cm_html_cell_number(
+                &report->html,
+                cm_html_real(
+                    cm_report_element(
+                        json_object_get(json_object_get(nearest, side ? "b" : "a"), "quantiles"), shown[q]),
+                    2));
+    cm_html_row_end(&report->html);
+}
+
+/* How many rows have which similarity to the nearest molecule of the other folds. */
+static void nearest_figure(cm_report *report, const json_t *nearest) {
+    json_t *labels = json_array();
+    for (int b = 0; b < 10; b++) {
+        char label[16];
+        snprintf(label, sizeof label, "%.2f", b / 10.0 + 0.05);
+        json_array_append_new(labels, json_string(label));
+    }
+    for (int side = 0; side < 2; side++) {
+        const json_t *bins = json_object_get(json_object_get(nearest, side ? "b" : "a"), "bins");
+        json_t *chart = json_pack("{s:s, s:o, s:o, s:[{s:s, s:i, s:O}], s:O}", "kind", "bars", "x",
+                                  cm_report_axis("Similarity to the nearest (middle of a bin)", NAN, NAN),
+                                  "y", cm_report_axis("Rows", 0, NAN), "series", "name", "rows", "style",
+                                  side, "y", bins, "categories", labels);
+        cm_report_figure(
+            report, chart, side ? "Nearest B of other folds" : "Nearest A of other folds",
+            "Identity estimated from shared k-mers, or Tanimoto coefficient of small molecules; 1: the "
+            "same molecule.",
+            false);
+    }
+    json_decref(labels);
+}
+
+static void nearest_table(cm_report *report, const json_t *audit) {
+    static const char *const columns[] = {"Fold",   "A: 5 %",    "A: median", "A: 95 %",
+                                          "B: 5 %", "B: median", "B: 95 %"};
+    const json_t *overlap = json_object_get(audit, "overlap"), *folds = json_object_get(overlap, "folds"),
+                 *all = json_object_get(overlap, "all"),
+                 *nearest = json_object_get(all, "nearest_in_other_folds");
+    if (!nearest) return;
+    bool drawn = report->charts && json_is_array(json_object_get(json_object_get(nearest, "a"), "bins")) &&
+                 json_is_array(json_object_get(json_object_get(nearest, "b"), "bins"));
+    if (drawn) {
+        CM_HTML_PART(&report->html, "figures", {0});
+        nearest_figure(report, nearest);
+        CM_HTML_PART(&report->html, "figures-end", {0});
+    }
+    cm_html_table(&report->html,
+                  "Similarity of a row's molecule to the nearest one of other folds, over the rows", columns,
+                  7);
+    for (size_t i = 0; i < json_array_size(folds); i++) nearest_row(report, json_array_get(folds, i));
+    nearest_row(report, all);
+    cm_html_table_end(&report->html);
+}
+
 static void rows_table(cm_report *report, const json_t *audit) {
     static const char *const columns[] = {"Rows", "Number"};
     static const struct {
@@ -99,13 +195,14 @@ static void rows_table(cm_report *report, const json_t *audit) {
                 {"pairs", "pairs that can be used"},
                 {"positives", "rows with label 1"},
                 {"repeats", "rows that repeat an earlier pair"},
-                {"contradictions", "pairs with contradictory labels"}};
+                {"contradictions", "pairs with contradictory labels"},
+                {"unknown_ids", "rows left out: an identifier that no file has"}};
     cm_html_table(&report->html, NULL, columns, 2);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         double value = cm_report_number(audit, rows[i].key);
         if (!isfinite(value)) continue;
         cm_html_row(&report->html, rows[i].name);
-        cm_html_cell_number(&report->html, cm_html_count((int64_t)value));
+        cm_html_cell_number(&report->html, cm_html_count(value));
         cm_html_row_end(&report->html);
     }
     cm_html_table_end(&report->html);
@@ -121,9 +218,11 @@ void cm_report_audits(cm_report *report) {
         snprintf(title, sizeof title, "%s: %.80s", name, cm_report_text(audit, "task"));
         CM_HTML_PART(&report->html, "heading", {"title", title});
         rows_table(report, audit);
+        faults_table(report, audit);
         molecules_table(report, audit);
         predictability_table(report, audit);
         overlap_table(report, audit);
+        nearest_table(report, audit);
     }
     cm_report_section_end(report);
 }

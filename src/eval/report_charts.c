@@ -248,7 +248,7 @@ static void reliability_table(cm_report *report, const cm_report_record *r, cons
         if (count > 0) wilson(observed, count, limit);
         cm_html_row(&report->html,
                     cm_report_range_of(cm_report_number(bin, "low"), cm_report_number(bin, "high"), 2).text);
-        cm_html_cell_number(&report->html, cm_html_count((int64_t)count));
+        cm_html_cell_number(&report->html, cm_html_count(count));
         cm_html_cell_number(&report->html, cm_html_real(cm_report_number(bin, "predicted"), 3));
         cm_html_cell_interval(&report->html, observed, limit[0], limit[1], 3);
         cm_html_row_end(&report->html);
@@ -339,8 +339,8 @@ static void scatter_figure(cm_report *report, const cm_report_record *r, const c
     snprintf(caption, sizeof caption, "Pearson %s, RMSE %s. %s of %s tested pairs. Line: perfect%s.",
              cm_html_real(cm_report_metric(result, "Pearson", "pooled"), 3).text,
              cm_html_real(cm_report_metric(result, "RMSE", "pooled"), 3).text,
-             cm_html_count((int64_t)json_array_size(json_object_get(scatter, "measured"))).text,
-             cm_html_count((int64_t)cm_report_number(scatter, "of_pairs")).text,
+             cm_html_count(json_array_size(json_object_get(scatter, "measured"))).text,
+             cm_html_count(cm_report_number(scatter, "of_pairs")).text,
              isfinite(cm_report_number(json_object_get(result, "conformal"), "width"))
                  ? "; dashed: mean 90 % conformal interval"
                  : "");

@@ -165,14 +165,16 @@ cm_html_number cm_html_real(double value, int digits) {
     return number;
 }
 
-cm_html_number cm_html_count(int64_t value) {
+cm_html_number cm_html_count(double value) {
+    cm_html_number number = {DASH};
     char plain[24];
-    cm_html_number number = {""};
-    int length = snprintf(plain, sizeof plain, "%lld", (long long)value), at = 0;
+    if (!(fabs(value) < 1e15)) return number;
+    int length = snprintf(plain, sizeof plain, "%.0f", value), at = 0;
     for (int i = 0; i < length; i++) {
         if (i > 0 && (length - i) % 3 == 0 && plain[i - 1] != '-') number.text[at++] = ',';
         number.text[at++] = plain[i];
     }
+    number.text[at] = '\0';
     return number;
 }
 

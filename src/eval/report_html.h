@@ -4,7 +4,6 @@
 
 #include "base/buf.h"
 #include <jansson.h>
-#include <stdint.h>
 
 /* Adds text with the characters that HTML, attributes included, gives a meaning written as references.
  * Characters that no one sees but that change what is seen (controls, marks and overrides of the writing
@@ -31,7 +30,7 @@ typedef struct cm_html_number {
     char text[40];
 } cm_html_number;
 cm_html_number cm_html_real(double value, int digits);
-cm_html_number cm_html_count(int64_t value); /* 12,345 */
+cm_html_number cm_html_count(double value); /* a whole number: 12,345 */
 cm_html_number cm_html_percent(double part, double all);
 
 /* ---- tables ---- */

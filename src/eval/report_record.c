@@ -48,9 +48,9 @@ static void facts(cm_report *report, const cm_report_record *r) {
     snprintf(text, sizeof text, "%s (%s)", cm_report_text(r->json, "task"), r->unit);
     fact(report, "Task", text);
     snprintf(text, sizeof text, "%s pairs, %s molecules A, %s molecules B",
-             cm_html_count((int64_t)cm_report_number(data, "pairs")).text,
-             cm_html_count((int64_t)cm_report_number(data, "molecules_a")).text,
-             cm_html_count((int64_t)cm_report_number(data, "molecules_b")).text);
+             cm_html_count(cm_report_number(data, "pairs")).text,
+             cm_html_count(cm_report_number(data, "molecules_a")).text,
+             cm_html_count(cm_report_number(data, "molecules_b")).text);
     fact(report, "Data", text);
     fact(report, "Data sha256", cm_report_text(data, "sha256"));
     split_fact(report, json_object_get(r->json, "split"));
@@ -126,7 +126,7 @@ static void promise_table(cm_report *report, const cm_report_record *r, const cm
         const json_t *c = json_object_get(cm_report_result(r, cm_report_model(r, i), view), "conformal");
         if (!(cm_report_number(c, "pairs") > 0)) continue;
         model_row(report, r, cm_report_model(r, i));
-        cm_html_cell_number(&report->html, cm_html_count((int64_t)cm_report_number(c, "pairs")));
+        cm_html_cell_number(&report->html, cm_html_count(cm_report_number(c, "pairs")));
         cm_html_cell_number(&report->html, cm_html_percent(cm_report_number(c, "coverage"), 1));
         cm_html_cell_number(&report->html, cm_html_real(cm_report_number(c, "width"), 2));
         if (!r->affinity)
@@ -160,7 +160,7 @@ static void folds_table(cm_report *report, const cm_report_record *r, const cm_r
         snprintf(text, sizeof text, "%.0f, %.0f", cm_report_number(fold, "repeat"),
                  cm_report_number(fold, "fold"));
         cm_html_row(&report->html, text);
-        cm_html_cell_number(&report->html, cm_html_count((int64_t)cm_report_number(fold, "pairs")));
+        cm_html_cell_number(&report->html, cm_html_count(cm_report_number(fold, "pairs")));
         for (size_t i = 0; i < models; i++) {
             const json_t *of = json_object_get(cm_report_result(r, cm_report_model(r, i), view), "folds");
             cm_html_cell_number(
@@ -180,7 +180,7 @@ static void folds_table(cm_report *report, const cm_report_record *r, const cm_r
 static void residual_row(cm_report *report, const cm_report_record *r, const json_t *one) {
     const json_t *quantiles = json_object_get(one, "quantiles"), *metric = json_object_get(one, "metric");
     cm_html_row(&report->html, cm_report_text(one, "value"));
-    cm_html_cell_number(&report->html, cm_html_count((int64_t)cm_report_number(one, "pairs")));
+    cm_html_cell_number(&report->html, cm_html_count(cm_report_number(one, "pairs")));
     cm_html_cell_interval(&report->html, cm_report_number(metric, "pooled"),
                           cm_report_number(metric, "low95"), cm_report_number(metric, "high95"), 3);
     cm_html_cell_number(&report->html, cm_html_real(cm_report_number(one, "bias"), 3));
@@ -312,7 +312,7 @@ static void compare_rows(cm_report *report, int number, const cm_report_view *vi
                               cm_report_metric(result, r->metric, "high95"), 3);
         cm_html_cell(&report->html, where);
         cm_html_cell(&report->html, view->track);
-        cm_html_cell_number(&report->html, cm_html_count((int64_t)cm_report_number(result, "pairs")));
+        cm_html_cell_number(&report->html, cm_html_count(cm_report_number(result, "pairs")));
         cm_html_cell_number(&report->html, cm_html_real(cm_report_metric(result, r->metric, "mean"), 3));
         cm_html_cell_number(&report->html, cm_html_real(cm_report_metric(result, r->metric, "sd"), 3));
         difference_cells(report, result, r->metric);

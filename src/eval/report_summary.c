@@ -8,6 +8,8 @@
 static const double COVERAGE_SLACK = 0.02;
 /* Calibration errors above this are named. */
 static const double ECE_SLACK = 0.05;
+/* A set where identity alone tells more than this gives labels away. */
+static const double IDENTITY_TELLS = 0.3;
 
 cm_report_range cm_report_range_of(double low, double high, int digits) {
     cm_report_range range;
@@ -25,6 +27,7 @@ static const char *class_of(bool warning) {
 
 static const char *baseline_words(const char *name) {
     if (strcmp(name, "id-only") == 0) return "which molecules a pair has, no sequence";
+    if (strcmp(name, "length") == 0) return "lengths alone";
     if (strcmp(name, "composition") == 0) return "lengths and shares of letters alone";
     return "no more than identity, length and composition";
 }
@@ -86,7 +89,7 @@ static void main_sentence(cm_report *report, const cm_report_record *r, const cm
                  {"interval", cm_report_range_of(cm_report_metric(result, r->metric, "low95"),
                                                  cm_report_metric(result, r->metric, "high95"), 3)
                                   .text},
-                 {"pairs", cm_html_count((int64_t)cm_report_number(result, "pairs")).text}, {"where", where},
+                 {"pairs", cm_html_count(cm_report_number(result, "pairs")).text}, {"where", where},
                  {"scale", r->affinity ? "Pearson's correlation is 1 for perfect predictions, 0 for none."
                                        : "MCC is 1 for perfect predictions, 0 for guessing."});
 }
@@ -173,8 +176,8 @@ static void scramble_sentence(cm_report *report, const cm_report_record *r) {
         if (strcmp(cm_report_text(one, "model"), r->headline) != 0) continue;
         const json_t *metric = json_object_get(json_object_get(one, "metrics"), r->metric);
         CM_HTML_PART(&report->html, "sum-scramble",
-                     {"runs", cm_html_count((int64_t)cm_report_number(one, "runs")).text},
-                     {"metric", r->metric}, {"mean", cm_html_real(cm_report_number(metric, "mean"), 3).text},
+                     {"runs", cm_html_count(cm_report_number(one, "runs")).text}, {"metric", r->metric},
+                     {"mean", cm_html_real(cm_report_number(metric, "mean"), 3).text},
                      {"best", cm_html_real(cm_report_number(metric, "max"), 3).text});
     }
 }
@@ -221,15 +224,21 @@ static double best_score(const json_t *audit, const char *what, const char *metr
 static void summarise_audit(cm_report *report, int number) {
     const json_t *audit = report->audits[number];
     const char *metric = json_is_true(json_object_get(audit, "affinity")) ? "Pearson" : "MCC";
-    char name[96], rows[200];
+    const json_t *a = json_object_get(json_object_get(audit, "side_a"), "faults"),
+                 *b = json_object_get(json_object_get(audit, "side_b"), "faults");
+    double identity = best_score(audit, "identity", metric);
+    char name[96], rows[320];
     cm_report_name(name, report->request->audits[number]);
-    snprintf(rows, sizeof rows, "%s of %s rows repeat an earlier pair, %s pairs have contradictory labels.",
-             cm_html_count((int64_t)cm_report_number(audit, "repeats")).text,
-             cm_html_count((int64_t)cm_report_number(audit, "rows")).text,
-             cm_html_count((int64_t)cm_report_number(audit, "contradictions")).text);
+    snprintf(rows, sizeof rows,
+             "%s of %s rows repeat an earlier pair, %s pairs have contradictory labels, %s records cannot be "
+             "read.",
+             cm_html_count(cm_report_number(audit, "repeats")).text,
+             cm_html_count(cm_report_number(audit, "rows")).text,
+             cm_html_count(cm_report_number(audit, "contradictions")).text,
+             cm_html_count(cm_report_number(a, "records") + cm_report_number(b, "records")).text);
     CM_HTML_PART(
         &report->html, "sum-audit", {"name", name}, {"metric", metric},
-        {"identity", cm_html_real(best_score(audit, "identity", metric), 3).text},
+        {"class", class_of(identity > IDENTITY_TELLS)}, {"identity", cm_html_real(identity, 3).text},
         {"composition",
          cm_html_real(fmax(best_score(audit, "composition", metric), best_score(audit, "length", metric)), 3)
              .text},

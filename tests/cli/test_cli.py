@@ -312,6 +312,30 @@ class Audit(Files):
         self.assertEqual(code, 3, err)
         self.assertRegex(out, r"(?m)^  test +24 +100\.0 ")
         self.assertIn("gate overlap failed", err)
+        self.assertRegex(out, r"(?m)^  test +[01]\.\d\d ")
+
+    def test_faults(self):
+        with open(self.a, "a", encoding="utf-8") as stream:
+            stream.write(">bad\u202e\nACELLU\n")
+        with open(self.p, "a", encoding="utf-8") as stream:
+            stream.write("bad\u202e\tp0\t1\nbad\u202e\tp1\t0\nnobody\tp1\t0\n")
+        file = self.path("audit.json")
+        code, out, err = self.audit("--json", file, "--fail-on", "alphabet,unknown-ids")
+        self.assertEqual(code, 3, err)
+        self.assertIn("1 record of side A (RNA) cannot be read; 2 rows are left out", out)
+        self.assertIn("letters that are not allowed: L 2, E 1", out)
+        self.assertTrue(out.isascii())
+        self.assertIn("gate alphabet failed: 1 is above 0", err)
+        self.assertIn("gate unknown-ids failed: 1 is above 0", err)
+        with open(file, encoding="utf-8") as stream:
+            figures = json.load(stream)
+        faults = figures["side_a"]["faults"]
+        self.assertEqual((faults["records"], faults["rows"], faults["with_amino_acid_letters"], faults["letters"]), (1, 2, 1, {"E": 1, "L": 2}))
+        self.assertIn("'E' at position 3", faults["examples"][0])
+        self.assertEqual((figures["rows"], figures["unknown_ids"]), (len(self.pairs), 1))
+        code, _, err = self.audit("--bad-records", "refuse")
+        self.assertEqual(code, 3)
+        self.assertIn("position 3", err)
 
 
 class Eval(Files):
@@ -458,6 +482,7 @@ class Report(Files):
         for result in record["results"]:
             self.assertIn(f"{result['metrics']['MCC']['pooled']:.3f}".replace("-", "\u2212"), words)
         for part in ("In plain words", "paper (biased)", "With permuted labels", "Training of the networks", "Overlap of the given folds",
+                     "nearest one of other folds",
                      record["command"].replace("\u202e", "[U+202E]"), '<script>alert("1")</script>[U+202E]gnol', "it's <b>"):
             self.assertIn(part, words)
         self.assertEqual(self.page("--audit", audit, "--chart-library", self.library, "--title", self.evil)[0], text)

@@ -142,6 +142,13 @@ static void overlap_of_folds(void **state) {
     assert_int_equal(a.side[0].shared, 1);
     assert_int_equal(a.side[1].shared, 1);
     assert_float_equal(value_of(&a, "overlap"), 3.0 / 7, 1e-12);
+    /* A of fold x: r0 twice, r10 with most of the k-mers of r11, r3 like nothing */
+    const cm_audit_nearest *n = &a.folds[0].nearest[0];
+    assert_int_equal(n->bins[9], 3);
+    assert_int_equal(n->bins[0], 1);
+    assert_float_equal(n->quantiles[4], 1, 0);
+    assert_true(n->quantiles[1] > 0.95 && n->quantiles[1] < 1);
+    assert_int_equal(a.all.nearest[0].bins[9], 5);
     cm_audit_clear(&a);
     cm_dataset_destroy(d);
     set_remove(&s);
@@ -258,6 +265,40 @@ static void too_few_pairs(void **state) {
     set_remove(&s);
 }
 
+/* Records with letters that they may not have are counted once, with their rows; the others are audited. */
+static void faults(void **state) {
+    (void)state;
+    set s =
+        set_make("r0\tp0\t1\tx\nbad\tp1\t0\tx\nbad\tp2\t1\tx\nodd\tp3\t0\ty\nr1\tnone\t1\ty\nr2\tp2\t0\ty\n");
+    FILE *a = fopen(s.a, "a");
+    assert_non_null(a);
+    assert_true(fputs(">bad\nACLLUe\n>unused\nLLLL\n>odd\nAC%GU\n", a) >= 0 && fclose(a) == 0);
+    cm_dataset_options options = {
+        .task = cm_task_find("rna-protein"), .labels = 1, .keep_duplicates = 1, .bad_records = CM_BAD_SKIP};
+    cm_dataset *d = NULL;
+    assert_int_equal(cm_dataset_create(&d, &options, NULL), CM_OK);
+    assert_int_equal(cm_dataset_add_files(d, s.a, s.b, s.pairs, NULL, NULL), CM_OK);
+    cm_audit audit = audit_of(d);
+    const cm_audit_faults *f = &audit.side[0].faults;
+    assert_int_equal(audit.rows, 2);
+    assert_int_equal(audit.unknown_ids, 1);
+    assert_int_equal(f->records, 2);
+    assert_int_equal(f->rows, 3);
+    assert_int_equal(f->amino, 1);
+    assert_int_equal(f->letters['L' - 'A'], 2);
+    assert_int_equal(f->letters['E' - 'A'], 1);
+    assert_int_equal(f->letters['A' - 'A'], 0);
+    assert_non_null(strstr(f->examples[0], "(id bad): 'L' at position 3 (an amino acid letter)"));
+    assert_non_null(strstr(f->examples[1], "(id odd): '%' at position 3"));
+    assert_null(f->examples[2]);
+    assert_int_equal(audit.side[1].faults.records, 0);
+    assert_float_equal(value_of(&audit, "alphabet"), 2, 0);
+    assert_float_equal(value_of(&audit, "unknown-ids"), 1, 0);
+    cm_audit_clear(&audit);
+    cm_dataset_destroy(d);
+    set_remove(&s);
+}
+
 static void gates(void **state) {
     (void)state;
     cm_audit_gate gate;
@@ -271,7 +312,7 @@ static void gates(void **state) {
     int n = 0;
     for (; cm_audit_gate_row(n, &row); n++)
         assert_int_equal(cm_audit_gate_parse(&gate, row.name, NULL), CM_OK);
-    assert_int_equal(n, 6);
+    assert_int_equal(n, 8);
 }
 
 static void json_and_memory(void **state) {
@@ -307,10 +348,15 @@ static void json_and_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_and_molecules), cmocka_unit_test(overlap_of_folds),
-        cmocka_unit_test(identity_tells),     cmocka_unit_test(balance_tells),
-        cmocka_unit_test(nothing_tells),      cmocka_unit_test(affinity),
-        cmocka_unit_test(too_few_pairs),      cmocka_unit_test(gates),
+        cmocka_unit_test(rows_and_molecules),
+        cmocka_unit_test(overlap_of_folds),
+        cmocka_unit_test(identity_tells),
+        cmocka_unit_test(balance_tells),
+        cmocka_unit_test(nothing_tells),
+        cmocka_unit_test(affinity),
+        cmocka_unit_test(too_few_pairs),
+        cmocka_unit_test(gates),
+        cmocka_unit_test(faults),
         cmocka_unit_test(json_and_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

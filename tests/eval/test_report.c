@@ -61,20 +61,21 @@ static char *read_page(const place *p) {
 static char *record_text(const char *model, double difference, double low, double high) {
     char *text = NULL;
     assert_true(
-        asprintf(&text,
-                 "{\"format\":\"crossmamba evaluation\",\"format_version\":2,\"library_version\":\"x\","
-                 "\"command\":\"crossmamba eval --compare '%s'\",\"task\":\"rna-protein\",\"unit\":"
-                 "\"probability\",\"affinity\":false,\"data\":{\"pairs\":120,\"molecules_a\":24,"
-                 "\"molecules_b\":24,\"sha256\":\"ab\"},\"split\":{\"kind\":\"stratified\",\"folds\":5,"
-                 "\"repeats\":1,\"seed\":1},\"options\":{},\"models\":[\"%s\",\"id-only\"],\"baselines\":"
-                 "[\"id-only\"],\"reference\":\"%s\",\"bootstrap_draws\":1000,\"results\":["
-                 "{\"model\":\"%s\",\"track\":\"honest\",\"fold\":\"all\",\"pairs\":120,\"metrics\":{\"MCC\":"
-                 "{\"pooled\":0.5,\"low95\":0.4,\"high95\":0.6}},\"overlap\":{\"pairs\":120,\"a\":60,\"b\":30,"
-                 "\"both\":12}},"
-                 "{\"model\":\"id-only\",\"track\":\"honest\",\"fold\":\"all\",\"pairs\":120,\"metrics\":"
-                 "{\"MCC\":{\"pooled\":%g,\"low95\":0.1,\"high95\":0.3,\"difference\":{\"reference\":\"%s\","
-                 "\"value\":%g,\"low95\":%g,\"high95\":%g,\"p\":0.01}}}}]}",
-                 model, model, model, model, 0.5 + difference, model, difference, low, high) > 0);
+        asprintf(
+            &text,
+            "{\"format\":\"crossmamba evaluation\",\"format_version\":2,\"library_version\":\"x\","
+            "\"command\":\"crossmamba eval --compare '%s'\",\"task\":\"rna-protein\",\"unit\":"
+            "\"probability\",\"affinity\":false,\"data\":{\"pairs\":120,\"molecules_a\":24,"
+            "\"molecules_b\":24,\"sha256\":\"ab\"},\"split\":{\"kind\":\"stratified\",\"folds\":5,"
+            "\"repeats\":1,\"seed\":1},\"options\":{},\"models\":[\"%s\",\"id-only\"],\"baselines\":"
+            "[\"id-only\"],\"reference\":\"%s\",\"bootstrap_draws\":1000,\"results\":["
+            "{\"model\":\"%s\",\"track\":\"honest\",\"fold\":\"all\",\"pairs\":120,\"metrics\":{\"MCC\":"
+            "{\"pooled\":0.5,\"low95\":0.4,\"high95\":0.6}},\"overlap\":{\"pairs\":120,\"a\":60,\"b\":30,"
+            "\"both\":12}},"
+            "{\"model\":\"id-only\",\"track\":\"honest\",\"fold\":\"all\",\"pairs\":120,\"metrics\":"
+            "{\"MCC\":{\"pooled\":%g,\"low95\":0.1,\"high95\":0.3,\"difference\":{\"reference\":\"%s\","
+            "\"value\":%g,\"low95\":%g,\"high95\":%g,\"p\":0.01}}}}]}",
+            model, model, model, model, 0.5 + difference, model, difference, low, high) > 0);
     return text;
 }
 
@@ -96,9 +97,12 @@ static void says_what_the_difference_means(void **state) {
     static const struct {
         double difference, low, high;
         const char *words;
-    } cases[] = {{-0.3, -0.4, -0.2, "The model is better by <b>0.300</b> (95&nbsp;% interval 0.200 to 0.400"},
-                 {-0.1, -0.3, 0.1, "interval \xe2\x88\x92" "0.100 to 0.300) can not be told from zero"},
-                 {0.2, 0.1, 0.3, "is <b>better</b> than the model, by 0.200 (95&nbsp;% interval 0.100 to 0.300)"}};
+    } cases[] = {
+        {-0.3, -0.4, -0.2, "The model is better by <b>0.300</b> (95&nbsp;% interval 0.200 to 0.400"},
+        {-0.1, -0.3, 0.1,
+         "interval \xe2\x88\x92"
+         "0.100 to 0.300) can not be told from zero"},
+        {0.2, 0.1, 0.3, "is <b>better</b> than the model, by 0.200 (95&nbsp;% interval 0.100 to 0.300)"}};
     place p = place_make();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *record = record_text("net", cases[i].difference, cases[i].low, cases[i].high);
@@ -119,8 +123,9 @@ static void escapes_everything(void **state) {
     assert_null(strstr(page, "<script>alert"));
     assert_null(strstr(page, "\xe2\x80\xae"));
     assert_null(strstr(page, "\xe2\x80\xa8"));
-    assert_non_null(strstr(page, "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt; &amp;amp; &quot;q&quot; "
-                                 "[U+202E]gnol[U+2028]"));
+    assert_non_null(strstr(page,
+                           "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt; &amp;amp; &quot;q&quot; "
+                           "[U+202E]gnol[U+2028]"));
     assert_non_null(strstr(page, "\\u003c/script\\u003e\\u003cscript\\u003ealert(1)"));
     assert_non_null(strstr(page, "crossmamba report &lt;x&gt;"));
     int scripts = 0;
@@ -134,11 +139,14 @@ static void escapes_everything(void **state) {
 static void shows_hidden_bytes(void **state) {
     (void)state;
     cm_buf out = CM_BUF_EMPTY;
-    cm_html_text(&out, "a\xff" "b\xc0\xaf\xed\xa0\x80\x01\xe2\x80\x8b'\xc3\xa9\xe2\x82");
-    assert_string_equal(out.data, "a[0xFF]b[0xC0][0xAF][0xED][0xA0][0x80][U+0001][U+200B]&#39;\xc3\xa9[0xE2][0x82]");
+    cm_html_text(&out, "a\xff"
+                       "b\xc0\xaf\xed\xa0\x80\x01\xe2\x80\x8b'\xc3\xa9\xe2\x82");
+    assert_string_equal(out.data,
+                        "a[0xFF]b[0xC0][0xAF][0xED][0xA0][0x80][U+0001][U+200B]&#39;\xc3\xa9[0xE2][0x82]");
     cm_buf_clear(&out);
     assert_string_equal(cm_html_real(-0.0004, 3).text, "0.000");
-    assert_string_equal(cm_html_real(-1.5, 2).text, "\xe2\x88\x92" "1.50");
+    assert_string_equal(cm_html_real(-1.5, 2).text, "\xe2\x88\x92"
+                                                    "1.50");
     assert_string_equal(cm_html_count(-1234567).text, "-1,234,567");
     assert_string_equal(cm_html_percent(1, 0).text, "\xe2\x80\x93");
 }
@@ -186,7 +194,8 @@ static void refuses_what_is_no_record(void **state) {
             char *text = NULL;
             size_t skip = strcspn(at + 1, ",}");
             if (strchr("[{", at[1])) continue;
-            assert_true(asprintf(&text, "%.*s%s%s", (int)(at + 1 - good), good, others[o], at + 1 + skip) > 0);
+            assert_true(asprintf(&text, "%.*s%s%s", (int)(at + 1 - good), good, others[o], at + 1 + skip) >
+                        0);
             write_text(p.record, text);
             cm_status status = make(&p, p.library, &error);
             assert_true(status == CM_OK || status == CM_DATA);
@@ -216,9 +225,12 @@ static void runs_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(says_what_the_difference_means), cmocka_unit_test(escapes_everything),
-        cmocka_unit_test(shows_hidden_bytes),             cmocka_unit_test(needs_a_library_or_none),
-        cmocka_unit_test(refuses_what_is_no_record),      cmocka_unit_test(runs_out_of_memory),
+        cmocka_unit_test(says_what_the_difference_means),
+        cmocka_unit_test(escapes_everything),
+        cmocka_unit_test(shows_hidden_bytes),
+        cmocka_unit_test(needs_a_library_or_none),
+        cmocka_unit_test(refuses_what_is_no_record),
+        cmocka_unit_test(runs_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
