@@ -11,6 +11,10 @@ json_t *cm_record_real(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+json_t *cm_record_text(const char *text) {
+    return text && cm_is_utf8(text) ? json_string(text) : json_null();
+}
+
 json_t *cm_record_reals(const double *values, int64_t n, int64_t step) {
     json_t *array = json_array();
     for (int64_t i = 0; array && i < n; i++) json_array_append_new(array, cm_record_real(values[i * step]));

@@ -10,6 +10,8 @@ enum { CM_RECORD_VERSION = 2 };
 
 /* A number, or null when it is not finite. */
 json_t *cm_record_real(double value);
+/* A text, or null when it is NULL or no UTF-8. */
+json_t *cm_record_text(const char *text);
 /* An array of n numbers, every step-th of values. */
 json_t *cm_record_reals(const double *values, int64_t n, int64_t step);
 

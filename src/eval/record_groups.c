@@ -84,10 +84,10 @@ static json_t *part_residuals(tested_part *part, const table_column *column, int
     json_t *quantiles = json_array();
     for (size_t q = 0; q < sizeof shares / sizeof *shares; q++)
         json_array_append_new(quantiles, cm_record_real(quantile(part->residual, n, shares[q])));
-    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "column", column->name, "value",
-                     column->values[value], "pairs", (json_int_t)n, "bias", cm_record_real(sum / (double)n),
-                     "rmse", cm_record_real(sqrt(square / (double)n)), "quantiles", quantiles, "metric",
-                     metric);
+    return json_pack("{s:s, s:o, s:I, s:o, s:o, s:o, s:o}", "column", column->name, "value",
+                     cm_record_text(column->values[value]), "pairs", (json_int_t)n, "bias",
+                     cm_record_real(sum / (double)n), "rmse", cm_record_real(sqrt(square / (double)n)),
+                     "quantiles", quantiles, "metric", metric);
 }
 
 static cm_status add_column(const cm_eval_result *r, const cm_dataset *dataset, uint64_t seed,

@@ -110,9 +110,8 @@ static json_t *scatter_of(const cm_eval_result *r, const cm_dataset *dataset) {
         const cm_pair *pair = &dataset->pairs[r->pool.pair[i]];
         json_array_append_new(predicted, cm_record_real(r->pool.value[i]));
         json_array_append_new(measured, cm_record_real(r->pool.label[i]));
-        json_array_append_new(fold, pair->fold >= 0 ? json_string(dataset->folds[pair->fold]) : json_null());
-        json_array_append_new(group,
-                              pair->group >= 0 ? json_string(dataset->groups[pair->group]) : json_null());
+        json_array_append_new(fold, cm_record_text(pair->fold >= 0 ? dataset->folds[pair->fold] : NULL));
+        json_array_append_new(group, cm_record_text(pair->group >= 0 ? dataset->groups[pair->group] : NULL));
     }
     return json_pack("{s:o, s:o, s:o, s:o, s:I}", "predicted", predicted, "measured", measured, "fold", fold,
                      "group", group, "of_pairs", (json_int_t)r->pool.n);

@@ -200,6 +200,7 @@ static cm_status add_scripts(cm_report *report, cm_error *error) {
 static cm_status write_page(cm_report *report, const char *path, cm_error *error) {
     const char *library = report->request->chart_library;
     bool wanted = !library || *library;
+    cm_json_watch();
     if (wanted && !(report->charts = json_array())) return cm_fail_memory(error, 0);
     add_body(report);
     if (wanted)
@@ -207,7 +208,7 @@ static cm_status write_page(cm_report *report, const char *path, cm_error *error
     else
         CM_HTML_PART(&report->html, "foot", {"version", CM_LIBRARY_VERSION});
     CM_HTML_PART(&report->html, "end", {0});
-    if (report->html.failed) return cm_fail_memory(error, report->html.len);
+    if (report->html.failed || cm_json_failed()) return cm_fail_memory(error, report->html.len);
     cm_file_part part = {report->html.data, report->html.len};
     return cm_file_replace(path, &part, 1, error);
 }

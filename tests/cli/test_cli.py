@@ -534,6 +534,17 @@ class Report(Files):
         self.assertIn("Released under the MIT License", library)
         self.assertNotRegex(text.replace(library, ""), r"(?i)https?:")
 
+    def test_names_that_are_no_text(self):
+        with open(self.p, "rb") as file:
+            table = file.read().replace(b"plain", b"pl\xffin")
+        with open(self.p, "wb") as file:
+            file.write(table)
+        self.evaluate()
+        with open(self.record, encoding="utf-8") as file:
+            values = [r["value"] for r in json.load(file)["results"][0]["residuals"]]
+        self.assertCountEqual(values, [None, self.evil])
+        self.page("--chart-library", self.library)
+
     def test_usage(self):
         self.write("no.json", "{}")
         for args, code, part in [(["--out", self.path("x")], 2, "record"), ([self.path("no.json")], 2, "--out"),
