@@ -9,14 +9,14 @@
 enum {
     PANEL = CM_GEMM_PANEL,
     K_BLOCK = CM_GEMM_K_BLOCK,
-    STRIP = CM_GEMM_ROWS,
-    ROW_BLOCK = 240,            /* rows whose part of A (0.25 MB) stays in the second cache */
-    TRANSPOSED_ROW_BLOCK = 192, /* as many as are packed at once */
-    /* from strip to strip; a line more than needed, so that writing all strips side by side does not hit
-     * the same set of the first cache */
-    STRIP_STEP = K_BLOCK * STRIP + 16
+    LINE = 16, /* floats of a cache line */
+    /* Distances in the copy of a block of A, an odd number of lines, so that what is read or written side by
+     * side does not hit the same set of the first cache: from row to row, and from strip to strip of a
+     * transposed A. */
+    COPY_ROW = K_BLOCK + LINE,
+    COPY_FLOATS = CM_GEMM_MOST_BLOCK / CM_GEMM_MOST_STRIP * (LINE * K_BLOCK + LINE)
 };
-_Static_assert(TRANSPOSED_ROW_BLOCK % STRIP == 0 && ROW_BLOCK % STRIP == 0, "blocks hold whole strips");
+_Static_assert(COPY_FLOATS >= CM_GEMM_MOST_BLOCK * COPY_ROW, "either copy fits");
 
 typedef struct product {
     const cm_gemm_kernel *kernel;
@@ -39,35 +39,52 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* Rows of B, all columns of a panel at once, because a row is where the next one's pages are not. */
+static void pack_rows(const product *job, int64_t k_begin, int64_t depth, int64_t first, int64_t cols,
+                      float *packed) {
+    const float *b = job->b + k_begin * job->ldb + first;
+    int64_t whole = cols / CM_GEMM_VECTOR, rest = cols % CM_GEMM_VECTOR, vector = depth * CM_GEMM_VECTOR;
+    for (int64_t p = 0; p < depth; p++, b += job->ldb, packed += CM_GEMM_VECTOR) {
+        for (int64_t v = 0; v < whole; v++)
+            memcpy(packed + v * vector, b + v * CM_GEMM_VECTOR, CM_GEMM_VECTOR * sizeof *b);
+        if (rest == 0) continue;
+        memset(packed + whole * vector, 0, CM_GEMM_VECTOR * sizeof *b);
+        memcpy(packed + whole * vector, b + whole * CM_GEMM_VECTOR, (size_t)rest * sizeof *b);
+    }
+}
+
 /* Rows [k_begin, k_begin + depth) and columns [first, first + cols) of op(B) -> packed, vector after vector,
  * each [depth, CM_GEMM_VECTOR] with zeros for the columns that are not there. */
 static void pack_panel(const product *job, int64_t k_begin, int64_t depth, int64_t first, int64_t cols,
                        float *packed) {
-    for (; cols > 0; first += CM_GEMM_VECTOR, cols -= CM_GEMM_VECTOR, packed += depth * CM_GEMM_VECTOR) {
-        int64_t count = least(cols, CM_GEMM_VECTOR);
-        if (job->trans_b) {
-            job->kernel->pack_transposed(depth, count, job->b + first * job->ldb + k_begin, job->ldb, packed,
-                                         CM_GEMM_VECTOR);
-            continue;
-        }
-        const float *b = job->b + k_begin * job->ldb + first;
-        float *row = packed;
-        for (int64_t p = 0; p < depth; p++, b += job->ldb, row += CM_GEMM_VECTOR) {
-            if (count < CM_GEMM_VECTOR) memset(row, 0, CM_GEMM_VECTOR * sizeof *row);
-            memcpy(row, b, (size_t)count * sizeof *b);
-        }
+    if (!job->trans_b) pack_rows(job, k_begin, depth, first, cols, packed);
+    for (; job->trans_b && cols > 0; first += CM_GEMM_VECTOR, cols -= CM_GEMM_VECTOR) {
+        job->kernel->pack_transposed(depth, least(cols, CM_GEMM_VECTOR),
+                                     job->b + first * job->ldb + k_begin, job->ldb, packed, CM_GEMM_VECTOR);
+        packed += depth * CM_GEMM_VECTOR;
     }
 }
 
-/* Rows of op(A) of the block, A being transposed -> strips of [depth, STRIP], STRIP_STEP apart. */
-static void pack_strips(const product *job, const block *part, float *strips) {
-    int64_t rows = part->row_end - part->row_begin, whole = rows / STRIP * STRIP;
-    for (int64_t p = 0; p < part->depth; p++) {
+/* Floats from strip to strip in the copy of a transposed A. */
+static int64_t strip_step(const cm_gemm_kernel *kernel) {
+    return kernel->strip_row * K_BLOCK + LINE;
+}
+
+/* The block's rows of A, COPY_ROW apart. */
+static void copy_rows(const product *job, const block *part, float *copy) {
+    const float *a = job->a + part->row_begin * job->lda + part->k_begin;
+    for (int64_t row = part->row_begin; row < part->row_end; row++, a += job->lda, copy += COPY_ROW)
+        memcpy(copy, a, (size_t)part->depth * sizeof *a);
+}
+
+/* Rows of op(A) of the block, A being transposed -> strips of [depth, strip_row]. */
+static void copy_strips(const product *job, const block *part, float *copy) {
+    int64_t height = job->kernel->strip, row = job->kernel->strip_row, step = strip_step(job->kernel);
+    int64_t rows = part->row_end - part->row_begin, whole = rows / height * height;
+    for (int64_t p = 0; p < part->depth; p++, copy += row) {
         const float *a = job->a + (part->k_begin + p) * job->lda + part->row_begin;
-        float *strip = strips + p * STRIP;
-        for (int64_t i = 0; i < whole; i += STRIP, strip += STRIP_STEP)
-            memcpy(strip, a + i, STRIP * sizeof *a);
-        for (int64_t i = whole; i < rows; i++) strip[i - whole] = a[i];
+        job->kernel->copy_strips(whole / height, a, copy, step);
+        for (int64_t i = whole; i < rows; i++) copy[whole / height * step + i - whole] = a[i];
     }
 }
 
@@ -93,22 +110,22 @@ static void find_panel(const product *job, const block *part, int64_t col, float
     if (!kept) pack_panel(job, part->k_begin, part->depth, col, tile->cols, room);
 }
 
-/* Sets A's part of the tile: the strips, or A itself when they are NULL. */
-static void find_rows(const product *job, const block *part, const float *strips, cm_gemm_tile *tile) {
+/* Sets A's part of the tile: the copy, or A itself when it is NULL. */
+static void find_rows(const product *job, const block *part, const float *copy, cm_gemm_tile *tile) {
     tile->rows = part->row_end - part->row_begin;
-    tile->a_row = job->trans_a ? 1 : job->lda;
-    tile->a_step = strips ? STRIP : job->trans_a ? job->lda : 1;
-    tile->a_strip = strips ? STRIP_STEP : STRIP * tile->a_row;
-    tile->a = strips         ? strips
+    tile->strip = job->kernel->strip;
+    tile->a_row = job->trans_a ? 1 : copy ? COPY_ROW : job->lda;
+    tile->a_step = !job->trans_a ? 1 : copy ? job->kernel->strip_row : job->lda;
+    tile->a_strip = job->trans_a && copy ? strip_step(job->kernel) : tile->strip * tile->a_row;
+    tile->a = copy           ? copy
               : job->trans_a ? job->a + part->k_begin * job->lda + part->row_begin
                              : job->a + part->row_begin * job->lda + part->k_begin;
 }
 
-/* All panels of the block; room, kept: see find_panel. */
-static void multiply_block(const product *job, const block *part, const float *strips, float *room,
-                           bool kept) {
+/* All panels of the block; copy: of A's part, may be NULL; room, kept: see find_panel. */
+static void multiply_block(const product *job, const block *part, const float *copy, float *room, bool kept) {
     cm_gemm_tile tile = {.depth = part->depth, .ldc = job->ldc, .add = job->accumulate || part->k_begin > 0};
-    find_rows(job, part, strips, &tile);
+    find_rows(job, part, copy, &tile);
     for (int64_t col = part->col_begin; col < part->col_end; col += PANEL) {
         tile.cols = (int)least(PANEL, part->col_end - col);
         tile.c = job->c + part->row_begin * job->ldc + col;
@@ -118,28 +135,37 @@ static void multiply_block(const product *job, const block *part, const float *s
 }
 
 /* Even blocks of whole strips, most rows each at most. */
-static int64_t even_block(int64_t rows, int64_t most) {
+static int64_t even_block(int64_t rows, int64_t most, int64_t strip) {
     int64_t blocks = (rows + most - 1) / most, each = (rows + blocks - 1) / blocks;
-    return (each + STRIP - 1) / STRIP * STRIP;
+    return (each + strip - 1) / strip * strip;
 }
 
-/* C in the rows and columns of range; its first column begins a panel. */
+/* Whether a block of A is copied before several panels pass over it: rows of a transposed A always; others
+ * where their distance puts too many of them into the same sets of the first cache. */
+static bool copied(const product *job) {
+    return job->trans_a || job->lda % (2048 / (int64_t)sizeof(float)) == 0;
+}
+
+/* C in the rows and columns of range; its first column begins a panel. The blocks of k lie outside where a row of A would otherwise be read in many pieces or
+ * the only panel of B packed many times, else inside, so that C stays in the second cache. */
 static void multiply_range(const product *job, block range) {
     _Alignas(64) float panel[K_BLOCK * PANEL];
-    _Alignas(64) float strips[TRANSPOSED_ROW_BLOCK / STRIP * STRIP_STEP];
+    _Alignas(64) float copy[COPY_FLOATS];
     int64_t row_block =
-        even_block(range.row_end - range.row_begin, job->trans_a ? TRANSPOSED_ROW_BLOCK : ROW_BLOCK);
-    bool one_panel = range.col_end - range.col_begin <= PANEL;
-    bool copy = job->trans_a && !one_panel; /* worth it when it is read more than once */
+        even_block(range.row_end - range.row_begin, job->kernel->row_block, job->kernel->strip);
+    int64_t row_turns = (range.row_end - range.row_begin + row_block - 1) / row_block;
+    int64_t k_turns = (job->k + K_BLOCK - 1) / K_BLOCK;
+    bool one_panel = range.col_end - range.col_begin <= PANEL, k_inside = !job->trans_a && !one_panel;
+    bool copies = copied(job) && !one_panel;
     block part = range;
-    for (part.k_begin = 0; part.k_begin < job->k; part.k_begin += K_BLOCK) {
+    for (int64_t turn = 0; turn < row_turns * k_turns; turn++) {
+        int64_t row_turn = k_inside ? turn / k_turns : turn % row_turns;
+        part.k_begin = (k_inside ? turn % k_turns : turn / row_turns) * K_BLOCK;
         part.depth = least(K_BLOCK, job->k - part.k_begin);
-        for (int64_t row = range.row_begin; row < range.row_end; row += row_block) {
-            part.row_begin = row;
-            part.row_end = least(row + row_block, range.row_end);
-            if (copy) pack_strips(job, &part, strips);
-            multiply_block(job, &part, copy ? strips : NULL, panel, one_panel && row > range.row_begin);
-        }
+        part.row_begin = range.row_begin + row_turn * row_block;
+        part.row_end = least(part.row_begin + row_block, range.row_end);
+        if (copies) (job->trans_a ? copy_strips : copy_rows)(job, &part, copy);
+        multiply_block(job, &part, copies ? copy : NULL, panel, one_panel && row_turn > 0);
     }
 }
 
@@ -167,7 +193,7 @@ static void multiply(cm_team *team, product *job) {
     if ((even && job->m < FEW_ROWS) || job->m < ROWS_WORTH_SPLITTING * size)
         cm_team_for(team, job->n, PANEL, multiply_cols, job);
     else
-        cm_team_for(team, job->m, job->m < STRIP * 8 * size ? 2 : STRIP, multiply_rows, job);
+        cm_team_for(team, job->m, 2, multiply_rows, job);
 }
 
 /* What is left of the product when there is nothing to sum. */

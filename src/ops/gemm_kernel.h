@@ -5,11 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Rows of C that a kernel holds in registers; vectors of B are 16 floats wide. */
-enum { CM_GEMM_ROWS = 6, CM_GEMM_VECTOR = 16 };
+/* Vectors of B are 16 floats wide. No kernel takes strips of more rows, or blocks of more rows at once. */
+enum { CM_GEMM_VECTOR = 16, CM_GEMM_MOST_STRIP = 14, CM_GEMM_MOST_BLOCK = 504 };
 
 /* C[rows, cols] (+)= A[rows, depth] B[depth, cols], one block of k: depth <= CM_GEMM_K_BLOCK, cols in
- * [1, CM_GEMM_PANEL]. Rows come in strips of CM_GEMM_ROWS, the last one may be lower: element (i, p) of
+ * [1, CM_GEMM_PANEL]. Rows come in strips of the kernel's height, the last one may be lower: element (i, p) of
  * strip s of A is a[s * a_strip + i * a_row + p * a_step]. Row p of vector v of B begins at
  * b + v * b_vector + p * b_step, 64-byte aligned, and may be read whole. next, only with
  * b_step = CM_GEMM_VECTOR, says that B lies far away and where the vector lies that comes after this tile; a
@@ -19,6 +19,7 @@ typedef struct cm_gemm_tile {
     int cols;
     int64_t depth;
     const float *a;
+    int64_t strip; /* rows of a strip */
     int64_t a_strip, a_row, a_step;
     const float *b;
     int64_t b_vector, b_step;
@@ -32,6 +33,13 @@ typedef struct cm_gemm_kernel {
     const char *name;
     bool (*supported)(void);
     void (*multiply)(const cm_gemm_tile *tile);
+    int strip;         /* rows of a strip, at most CM_GEMM_MOST_STRIP */
+    int strip_row;     /* floats from one k to the next in a copied strip of a transposed A, at least strip */
+    int64_t row_block; /* rows of A, whole strips, whose block of k stays in the second cache beside a panel of
+                        * B; at most CM_GEMM_MOST_BLOCK */
+    /* One row of a transposed A: strips pieces of strip floats, which lie side by side, to copies step floats
+     * apart. What lies behind a copy, up to strip_row, may be overwritten. */
+    void (*copy_strips)(int64_t strips, const float *a, float *copy, int64_t step);
     /* Most rows of a tile for which B's rows are read where they lie: copying them side by side costs more up
      * to there than their distance does in the caches. */
     int64_t rows_in_place;
@@ -56,6 +64,7 @@ void cm_gemm_multiply_avx512(const cm_gemm_tile *tile);
  * packed is aligned to 32 bytes, width a multiple of 8. Nothing else is written. */
 void cm_gemm_transpose_avx(int64_t depth, int64_t cols, const float *b, int64_t ldb, float *packed,
                            int64_t width);
+void cm_gemm_copy_strips_avx512(int64_t strips, const float *a, float *copy, int64_t step);
 void cm_gemm_pack_transposed_avx(int64_t depth, int64_t cols, const float *b, int64_t ldb, float *packed,
                                  int64_t width);
 #endif

@@ -20,8 +20,7 @@ enum {
     COPY_ROW = CM_GEMM_K_BLOCK + 16, /* floats from row to row of the copy; no power of two */
     MOST_INT8 = 131072
 };
-_Static_assert((int)VECTOR == (int)CM_GEMM_VECTOR && (int)CM_PACKED_ROWS == (int)CM_GEMM_ROWS,
-               "the same tiles");
+_Static_assert((int)VECTOR == (int)CM_GEMM_VECTOR, "the same vectors");
 
 struct cm_packed {
     const cm_packed_kernel *kernel;
@@ -40,12 +39,14 @@ static int64_t least(int64_t a, int64_t b) {
 /* ---- kernels ---- */
 
 void cm_packed_f32_multiply(const cm_packed_tile *t) {
-    int64_t x_row = t->x_row / (int64_t)sizeof(float);
+    const cm_gemm_kernel *kernel = cm_gemm_kernel_best();
+    int64_t x_row = t->x_row / (int64_t)sizeof(float), strip = kernel->strip;
     cm_gemm_tile tile = {.rows = t->rows,
                          .cols = VECTOR * t->vectors,
                          .depth = t->depth,
                          .a = (const float *)(const void *)t->x,
-                         .a_strip = CM_GEMM_ROWS * x_row,
+                         .strip = strip,
+                         .a_strip = strip * x_row,
                          .a_row = x_row,
                          .a_step = 1,
                          .b = (const float *)(const void *)t->w,
@@ -55,7 +56,7 @@ void cm_packed_f32_multiply(const cm_packed_tile *t) {
                          .c = t->sums,
                          .ldc = t->ld,
                          .add = t->add};
-    cm_gemm_kernel_best()->multiply(&tile);
+    kernel->multiply(&tile);
 }
 
 static bool always(void) {

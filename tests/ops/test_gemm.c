@@ -39,7 +39,7 @@ static void assert_same_bits(const float *a, const float *b, int64_t count) {
 
 /* ---- inner kernels ---- */
 
-enum { MOST_ROWS = 2 * CM_GEMM_ROWS + 5 };
+enum { MOST_ROWS = 2 * CM_GEMM_MOST_STRIP + 5 };
 
 static void compare_tile(const cm_gemm_kernel *kernel, cm_gemm_tile tile, const float *old, float *expected,
                          float *found) {
@@ -57,7 +57,7 @@ static void test_kernels_agree(void **state) {
     static const int depths[] = {1, 2, 7, 64, CM_GEMM_K_BLOCK};
     enum { LDC = CM_GEMM_PANEL + 3, LDA = CM_GEMM_K_BLOCK + 5, B_STEP = CM_GEMM_PANEL + CM_GEMM_VECTOR };
     (void)state;
-    float *a = random_floats(3 * CM_GEMM_ROWS * LDA, 1), *b = random_floats(B_STEP * CM_GEMM_K_BLOCK, 2);
+    float *a = random_floats(3 * CM_GEMM_VECTOR * LDA, 1), *b = random_floats(B_STEP * CM_GEMM_K_BLOCK, 2);
     float *old = random_floats(MOST_ROWS * LDC, 3), *expected = copy_of(old, MOST_ROWS * LDC);
     float *found = copy_of(old, MOST_ROWS * LDC);
     for (const cm_gemm_kernel *kernel = &cm_gemm_kernels[1]; kernel->name; kernel++) {
@@ -70,9 +70,10 @@ static void test_kernels_agree(void **state) {
                                          .cols = cols,
                                          .depth = depths[d],
                                          .a = a,
-                                         .a_strip = CM_GEMM_ROWS * LDA,
+                                         .strip = kernel->strip,
+                                         .a_strip = (strips ? kernel->strip_row : kernel->strip) * LDA,
                                          .a_row = strips ? 1 : LDA,
-                                         .a_step = strips ? CM_GEMM_ROWS : 1,
+                                         .a_step = strips ? kernel->strip_row : 1,
                                          .b = b,
                                          .b_vector = packed ? CM_GEMM_VECTOR * depths[d] : CM_GEMM_VECTOR,
                                          .b_step = packed ? CM_GEMM_VECTOR : B_STEP,

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define TARGET __attribute__((target("avx2,fma")))
+enum { STRIP = 6 };
+
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
 bool cm_gemm_avx2_supported(void) {
@@ -34,13 +36,13 @@ INLINE void store_part(float *c, __m256 low, __m256 high, int cols, bool add) {
 /* rows rows from row on (of one strip) and vectors vectors of 16 columns from column first on; rows and
  * vectors are constants at every place of use, so that low and high live in registers. */
 INLINE void multiply_block(const cm_gemm_tile *t, int64_t row, int first, int rows, int vectors) {
-    __m256 low[CM_GEMM_ROWS][4], high[CM_GEMM_ROWS][4];
+    __m256 low[STRIP][4], high[STRIP][4];
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) low[i][v] = high[i][v] = _mm256_setzero_ps();
     int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step, b_vector = t->b_vector;
-    const float *a = t->a + row / CM_GEMM_ROWS * t->a_strip;
+    const float *a = t->a + row / STRIP * t->a_strip;
     const float *b = t->b + first / CM_GEMM_VECTOR * b_vector;
     for (int64_t p = t->depth; p > 0; p--) {
 #pragma GCC unroll 4
@@ -87,20 +89,20 @@ INLINE void fetch(const float *b, int64_t depth) {
 /* Vector by vector, so that a vector's part of B stays in the first cache for all rows. Where B lies far away
  * the vector after it is fetched meanwhile, piece by piece; its first use would wait for memory otherwise. */
 INLINE void multiply_whole(const cm_gemm_tile *t, int64_t rows) {
-    int64_t strips = rows / CM_GEMM_ROWS, each = t->depth / strips + 1;
+    int64_t strips = rows / STRIP, each = t->depth / strips + 1;
     for (int first = 0; first < t->cols; first += CM_GEMM_VECTOR) {
         bool last = t->cols - first <= CM_GEMM_VECTOR;
         const float *next = last ? t->next : t->b + (first / CM_GEMM_VECTOR + 1) * t->b_vector;
-        for (int64_t row = 0, p = 0; row < rows; row += CM_GEMM_ROWS, p += each) {
+        for (int64_t row = 0, p = 0; row < rows; row += STRIP, p += each) {
             if (t->next && p < t->depth)
                 fetch(next + p * CM_GEMM_VECTOR, t->depth - p < each ? t->depth - p : each);
-            multiply_block(t, row, first, CM_GEMM_ROWS, 1);
+            multiply_block(t, row, first, STRIP, 1);
         }
     }
 }
 
 TARGET void cm_gemm_multiply_avx2(const cm_gemm_tile *tile) {
-    int64_t whole = tile->rows / CM_GEMM_ROWS * CM_GEMM_ROWS;
+    int64_t whole = tile->rows / STRIP * STRIP;
     if (whole > 0) multiply_whole(tile, whole);
     switch (tile->rows - whole) {
     case 0:

@@ -8,7 +8,7 @@
 #define TARGET __attribute__((target("avx512f")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
-enum { MOST_ROWS = 14, MOST_VECTORS = 2 };
+enum { MOST_ROWS = CM_GEMM_MOST_STRIP, MOST_VECTORS = 2 };
 
 bool cm_gemm_avx512_supported(void) {
     return cm_cpu_allows(CM_CPU_AVX512) && __builtin_cpu_supports("avx512f");
@@ -60,6 +60,12 @@ INLINE void multiply_part(const cm_gemm_tile *t, part p, int rows, int vectors) 
         }
 }
 
+/* Whole vectors: two floats more than a strip has, where they can be read. */
+TARGET void cm_gemm_copy_strips_avx512(int64_t strips, const float *a, float *copy, int64_t step) {
+    for (; strips > 1; strips--, a += MOST_ROWS, copy += step) _mm512_store_ps(copy, _mm512_loadu_ps(a));
+    if (strips > 0) _mm512_store_ps(copy, _mm512_maskz_loadu_ps((1 << MOST_ROWS) - 1, a));
+}
+
 /* clang-format off */
 #define EACH_HEIGHT(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14)
 /* clang-format on */
@@ -90,7 +96,7 @@ static void multiply_rows(const cm_gemm_tile *t, part p, int64_t row, int64_t en
     float *c = p.c;
     for (; strips > 0; strips--) {
         int64_t rows = (end - row + strips - 1) / strips;
-        p.a = a + row / CM_GEMM_ROWS * t->a_strip + row % CM_GEMM_ROWS * t->a_row;
+        p.a = a + row / t->strip * t->a_strip + row % t->strip * t->a_row;
         p.c = c + row * t->ldc;
         p.next = next_half(t, (*strip)++);
         multiply_height[rows - 1](t, &p, two);
@@ -99,7 +105,7 @@ static void multiply_rows(const cm_gemm_tile *t, part p, int64_t row, int64_t en
 }
 
 void cm_gemm_multiply_avx512(const cm_gemm_tile *t) {
-    bool even = t->a_strip == CM_GEMM_ROWS * t->a_row;
+    bool even = t->a_strip == t->strip * t->a_row;
     int strip = 0, vectors = (t->cols + CM_GEMM_VECTOR - 1) / CM_GEMM_VECTOR;
     for (int v = 0; v < vectors; v += MOST_VECTORS) {
         bool two = vectors - v >= MOST_VECTORS, last = vectors - v <= MOST_VECTORS;
@@ -107,7 +113,7 @@ void cm_gemm_multiply_avx512(const cm_gemm_tile *t) {
         part p = {t->a, t->b + v * t->b_vector, t->c + CM_GEMM_VECTOR * v, (__mmask16)(0xffffu >> missing),
                   NULL};
         for (int64_t row = 0, end; row < t->rows; row = end) {
-            end = even || t->rows - row < CM_GEMM_ROWS ? t->rows : row + CM_GEMM_ROWS;
+            end = even || t->rows - row < t->strip ? t->rows : row + t->strip;
             multiply_rows(t, p, row, end, two, &strip);
         }
     }
