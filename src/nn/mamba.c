@@ -1,6 +1,8 @@
 /* The Mamba block and the bidirectional layer. */
 #include "nn/mamba.h"
 #include "base/rng.h"
+#include "ops/op_util.h"
+#include "ops/vmath.h"
 #include <math.h>
 #include <string.h>
 
@@ -159,17 +161,33 @@ static cm_var *run_piece(cm_tape *tape, const stream *s, int64_t first, int64_t 
     return cm_linear_apply(tape, s->params, &m->out_proj, y, CM_ACT_NONE);
 }
 
+typedef struct put_job {
+    cm_mat x, y, out; /* [rows, D] */
+    bool add;
+} put_job;
+
+/* out = x + (out + y): the sums of both directions' layer in its order. */
+CM_CLONES static void add_both(const float *x, const float *y, int64_t n, float *restrict out) {
+    for (int64_t c = 0; c < n; c++) out[c] = x[c] + (out[c] + y[c]);
+}
+
+static void put_rows(void *context, int64_t begin, int64_t end, int member) {
+    const put_job *job = context;
+    (void)member;
+    for (int64_t r = begin; r < end; r++)
+        if (job->add)
+            add_both(cm_mat_row(job->x, r), cm_mat_row(job->y, r), job->y.cols, cm_mat_row(job->out, r));
+        else
+            memcpy(cm_mat_row(job->out, r), cm_mat_row(job->y, r), (size_t)job->y.cols * sizeof(float));
+}
+
 /* Puts the result y of the rows from first on into out. */
 static bool put_piece(cm_tape *tape, const stream *s, int64_t first, cm_var *y) {
     if (!y) return false;
-    cm_mat out = cm_mat_rows(s->out, first, y->value.rows);
-    if (s->add) {
-        cm_var *both = cm_tape_binary(tape, &cm_op_add, cm_tape_input(tape, out), y);
-        y = cm_tape_binary(tape, &cm_op_add, cm_tape_input(tape, cm_mat_rows(s->x, first, out.rows)), both);
-    }
-    for (int64_t r = 0; y && r < out.rows; r++)
-        memcpy(cm_mat_row(out, r), cm_mat_row(y->value, r), (size_t)out.cols * sizeof(float));
-    return y;
+    int64_t rows = y->value.rows;
+    put_job job = {cm_mat_rows(s->x, first, rows), y->value, cm_mat_rows(s->out, first, rows), s->add};
+    cm_team_for(cm_tape_team(tape), rows, cm_op_row_grain(y->value.cols), put_rows, &job);
+    return true;
 }
 
 static bool run_stream(cm_tape *tape, stream *s) {

@@ -70,6 +70,10 @@ void cm_tape_destroy(cm_tape *tape) {
     cm_free(tape);
 }
 
+cm_team *cm_tape_team(const cm_tape *tape) {
+    return tape->team;
+}
+
 bool cm_tape_records(const cm_tape *tape) {
     return tape->record;
 }
@@ -477,7 +481,8 @@ cm_var *cm_tape_end(cm_tape *tape, cm_arena_mark mark, cm_var *keep) {
     float *data = take_matrix(tape, from.rows, from.cols);
     if (!data) return NULL;
     /* pieces are taken in order, so data lies at or below from and rows can move one by one */
-    for (int64_t r = 0; r < from.rows; r++)
+    bool there = data == from.data && from.stride == from.cols;
+    for (int64_t r = 0; !there && r < from.rows; r++)
         memmove(data + r * from.cols, cm_mat_row(from, r), (size_t)from.cols * sizeof(float));
     return cm_tape_input(tape, cm_mat_of(data, from.rows, from.cols));
 }

@@ -26,6 +26,7 @@ typedef struct cm_var {
 cm_tape *cm_tape_create(cm_team *team, bool record);
 void cm_tape_destroy(cm_tape *tape);
 bool cm_tape_records(const cm_tape *tape);
+cm_team *cm_tape_team(const cm_tape *tape); /* whose loops its ops run in; may be NULL */
 
 /* Forgets all vars. noise_key keys dropout and noise of the coming pass (seed and step). training =
  * false turns dropout and noise into the identity. */

@@ -101,15 +101,26 @@ static int64_t taps_inside(const conv_job *job, int64_t row, int64_t step, int64
     return room + 1 < job->taps ? room + 1 : job->taps;
 }
 
+/* out[d] = start[d] + the sum of four taps: x[stride * b] times the weights that end at w, d apart. */
+static inline __attribute__((always_inline)) void four_taps(const float *start, const float *w, int64_t d,
+                                                            const float *x, int64_t stride, float *out) {
+    const float *x1 = x + stride, *x2 = x + 2 * stride, *x3 = x + 3 * stride;
+    const float *w1 = w - d, *w2 = w - 2 * d, *w3 = w - 3 * d;
+    for (int64_t c = 0; c < d; c++)
+        out[c] = (((start[c] + w[c] * x[c]) + w1[c] * x1[c]) + w2[c] * x2[c]) + w3[c] * x3[c];
+}
+
+CM_CLONES static void start_four_taps(const float *bias, const float *w, int64_t d, const float *x,
+                                      int64_t stride, float *restrict out) {
+    four_taps(bias, w, d, x, stride, out);
+}
+
 /* out[d] += sum over b < count of weight[taps - 1 - b] * x[stride * b] */
 CM_CLONES static void add_taps(const float *weight, int64_t taps, const float *x, int64_t stride,
                                int64_t count, int64_t d, float *restrict out) {
     const float *w = weight + (taps - 1) * d;
     if (count == 4) {
-        const float *x1 = x + stride, *x2 = x + 2 * stride, *x3 = x + 3 * stride;
-        const float *w1 = w - d, *w2 = w - 2 * d, *w3 = w - 3 * d;
-        for (int64_t c = 0; c < d; c++)
-            out[c] = (((out[c] + w[c] * x[c]) + w1[c] * x1[c]) + w2[c] * x2[c]) + w3[c] * x3[c];
+        four_taps(out, w, d, x, stride, out);
         return;
     }
     for (int64_t b = 0; b < count; b++)
@@ -118,9 +129,15 @@ CM_CLONES static void add_taps(const float *weight, int64_t taps, const float *x
 
 static void pre_row(const conv_job *job, int64_t row, int64_t *segment, float *out) {
     cm_mat x = job->call->in[X];
-    memcpy(out, job->call->in[BIAS].data, (size_t)job->d * sizeof *out);
-    add_taps(job->weight, job->taps, cm_mat_row(x, row), job->step * x.stride,
-             taps_inside(job, row, job->step, segment), job->d, out);
+    const float *bias = job->call->in[BIAS].data;
+    int64_t inside = taps_inside(job, row, job->step, segment);
+    if (inside == 4) {
+        start_four_taps(bias, job->weight + (job->taps - 1) * job->d, job->d, cm_mat_row(x, row),
+                        job->step * x.stride, out);
+        return;
+    }
+    memcpy(out, bias, (size_t)job->d * sizeof *out);
+    add_taps(job->weight, job->taps, cm_mat_row(x, row), job->step * x.stride, inside, job->d, out);
 }
 
 static void forward_rows(void *context, int64_t begin, int64_t end, int member) {
@@ -137,6 +154,20 @@ static void forward_rows(void *context, int64_t begin, int64_t end, int member) 
 static void conv_forward(const cm_op_call *call) {
     conv_job job = conv_open(call);
     cm_team_for(call->team, call->in[X].rows, cm_op_row_grain(job.d), forward_rows, &job);
+}
+
+/* The parts of one row in the sums [taps + 1, stride] of four taps and the bias, all in one pass. */
+CM_CLONES static void add_four_products(const float *grad, const float *x, int64_t x_stride, int64_t stride,
+                                        int64_t cols, float *restrict sum) {
+    const float *x1 = x + x_stride, *x2 = x + 2 * x_stride, *x3 = x + 3 * x_stride;
+    for (int64_t c = 0; c < cols; c++) {
+        float g = grad[c];
+        sum[c] += g * x3[c];
+        sum[stride + c] += g * x2[c];
+        sum[2 * stride + c] += g * x1[c];
+        sum[3 * stride + c] += g * x[c];
+        sum[4 * stride + c] += g;
+    }
 }
 
 /* sum[d] += grad[d] * x[d] */
@@ -184,6 +215,10 @@ static void sum_parts(void *context, int64_t begin, int64_t end, int member) {
         for (int64_t t = first; t < last && t < x.rows; t++) {
             const float *grad = job->pre_grad + t * d + col;
             int64_t inside = taps_inside(job, t, job->step, &segment);
+            if (inside == 4 && taps == 4) {
+                add_four_products(grad, cm_mat_row(x, t) + col, job->step * x.stride, d, cols, sum);
+                continue;
+            }
             for (int64_t b = 0; b < inside; b++)
                 add_product(grad, cm_mat_row(x, t + b * job->step) + col, cols, sum + (taps - 1 - b) * d);
             add_row(grad, cols, sum + taps * d);

@@ -40,8 +40,8 @@ const cm_gemm_kernel cm_gemm_kernels[] = {
 #if defined(__x86_64__)
     {"avx2", cm_gemm_avx2_supported, cm_gemm_multiply_avx2, 6, 6, 240, copy_strips_of_6, 48,
      cm_gemm_pack_transposed_avx},
-    {"avx512", cm_gemm_avx512_supported, cm_gemm_multiply_avx512, 14, 16, 504, cm_gemm_copy_strips_avx512,
-     INT64_MAX, cm_gemm_pack_transposed_avx},
+    {"avx512", cm_gemm_avx512_supported, cm_gemm_multiply_avx512, 14, 16, CM_GEMM_MOST_BLOCK,
+     cm_gemm_copy_strips_avx512, INT64_MAX, cm_gemm_pack_transposed_avx},
 #endif
     {NULL, NULL, NULL, 0, 0, 0, NULL, 0, NULL},
 };

@@ -6,14 +6,14 @@
 #include <stdint.h>
 
 /* Vectors of B are 16 floats wide. No kernel takes strips of more rows, or blocks of more rows at once. */
-enum { CM_GEMM_VECTOR = 16, CM_GEMM_MOST_STRIP = 14, CM_GEMM_MOST_BLOCK = 504 };
+enum { CM_GEMM_VECTOR = 16, CM_GEMM_MOST_STRIP = 14, CM_GEMM_MOST_BLOCK = 518 };
 
 /* C[rows, cols] (+)= A[rows, depth] B[depth, cols], one block of k: depth <= CM_GEMM_K_BLOCK, cols in
- * [1, CM_GEMM_PANEL]. Rows come in strips of the kernel's height, the last one may be lower: element (i, p) of
- * strip s of A is a[s * a_strip + i * a_row + p * a_step]. Row p of vector v of B begins at
- * b + v * b_vector + p * b_step, 64-byte aligned, and may be read whole. next, only with
- * b_step = CM_GEMM_VECTOR, says that B lies far away and where the vector lies that comes after this tile; a
- * kernel may fetch both ahead. */
+ * [1, CM_GEMM_PANEL]. Rows come in strips of the kernel's height, the last one may be lower: element (i, p)
+ * of strip s of A is a[s * a_strip + i * a_row + p * a_step]. Row p of vector v of B begins at b + v *
+ * b_vector + p * b_step, 64-byte aligned, and may be read whole. next, only with b_step = CM_GEMM_VECTOR,
+ * says that B lies far away and where the vector lies that comes after this tile; a kernel may fetch both
+ * ahead. */
 typedef struct cm_gemm_tile {
     int64_t rows;
     int cols;
@@ -35,8 +35,8 @@ typedef struct cm_gemm_kernel {
     void (*multiply)(const cm_gemm_tile *tile);
     int strip;         /* rows of a strip, at most CM_GEMM_MOST_STRIP */
     int strip_row;     /* floats from one k to the next in a copied strip of a transposed A, at least strip */
-    int64_t row_block; /* rows of A, whole strips, whose block of k stays in the second cache beside a panel of
-                        * B; at most CM_GEMM_MOST_BLOCK */
+    int64_t row_block; /* rows of A, whole strips, whose block of k stays in the second cache beside a panel
+                        * of B; at most CM_GEMM_MOST_BLOCK */
     /* One row of a transposed A: strips pieces of strip floats, which lie side by side, to copies step floats
      * apart. What lies behind a copy, up to strip_row, may be overwritten. */
     void (*copy_strips)(int64_t strips, const float *a, float *copy, int64_t step);

@@ -15,7 +15,7 @@
 /* The chunk is at most 64 tokens, the bits of starts; with 8 the work on a chunk fits the first-level cache
  * and its pages the first-level TLB (16 and 32 were slower in backward, by a third on long segments). */
 enum {
-    CM_SCAN_CHUNK = 8,       /* tokens */
+    CM_SCAN_CHUNK = 16,      /* tokens */
     CM_SCAN_GROUP = 64,      /* channels */
     CM_SCAN_LANES = 16,      /* most lanes of a version's vectors; divides the group */
     CM_SCAN_MAX_STATES = 256 /* n */

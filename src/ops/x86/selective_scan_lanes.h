@@ -16,7 +16,8 @@
  *
  * A chunk of tokens of one block of LANES channels is worked on in steps: first what needs one value a
  * token (softplus, gates), then the states, STATES at a time with the tokens inside, so that the states
- * stay in registers, then the outputs. Formulas: ops/selective_scan.c. */
+ * stay in registers, then the outputs. In the first and last step a value takes a long chain of dependent
+ * instructions, so TOKENS of them are worked on side by side. Formulas: ops/selective_scan.c. */
 #ifndef CM_OPS_SELECTIVE_SCAN_LANES_H
 #define CM_OPS_SELECTIVE_SCAN_LANES_H
 
@@ -25,7 +26,7 @@
 
 #define LANES_INLINE static inline __attribute__((always_inline))
 
-enum { CHUNK = CM_SCAN_CHUNK, BLOCKS = CM_SCAN_GROUP / LANES, STATES = 4 };
+enum { CHUNK = CM_SCAN_CHUNK, BLOCKS = CM_SCAN_GROUP / LANES, STATES = 4, TOKENS = 4, SIDE = 4 };
 _Static_assert(CM_SCAN_LANES % LANES == 0 && CM_SCAN_GROUP % LANES == 0, "lanes divide the group");
 
 /* The states of a block between chunks, each [n, LANES]. */
@@ -48,18 +49,21 @@ typedef struct lane_block {
 /* ---- functions of one value ---- */
 
 /* log(1 + e) for e in [0, 1]: e times a weighted minimax polynomial of degree 8, relative error 8e-8. */
-LANES_INLINE lanes lanes_log1p01(lanes e) {
+LANES_INLINE void lanes_log1p01_each(const lanes *e, lanes *log, const int count) {
     static const float coefficients[] = {0.005232674f, -0.029505152f, 0.0782258f,   -0.13663232f, 0.19105999f,
                                          -0.2484298f,  0.33319098f,   -0.49999493f, 0.99999994f};
-    lanes p = lanes_set(coefficients[0]);
-    for (int i = 1; i < 9; i++) p = lanes_fma(p, e, lanes_set(coefficients[i]));
-    return lanes_mul(p, e);
+    for (int t = 0; t < count; t++) log[t] = lanes_set(coefficients[0]);
+    for (int i = 1; i < 9; i++)
+        for (int t = 0; t < count; t++) log[t] = lanes_fma(log[t], e[t], lanes_set(coefficients[i]));
+    for (int t = 0; t < count; t++) log[t] = lanes_mul(log[t], e[t]);
 }
 
 /* e^-|x| */
-LANES_INLINE lanes lanes_exp_below(lanes x) {
-    const lanes log2e = lanes_set(0x1.715476p0f);
-    return lanes_exp2(lanes_mul(lanes_pick_negative(x, x, lanes_sub(lanes_set(0.0f), x)), log2e));
+LANES_INLINE void lanes_exp_below_each(const lanes *x, lanes *e, const int count) {
+    const lanes log2e = lanes_set(0x1.715476p0f), zero = lanes_set(0.0f);
+    for (int t = 0; t < count; t++)
+        e[t] = lanes_mul(lanes_pick_negative(x[t], x[t], lanes_sub(zero, x[t])), log2e);
+    lanes_exp2_each(e, count);
 }
 
 /* 1 / (1 + e^-x) from e = e^-|x| */
@@ -69,8 +73,9 @@ LANES_INLINE lanes lanes_sigmoid_of(lanes x, lanes e) {
 }
 
 /* log(1 + e^x) from e = e^-|x|; equal to x above 20 */
-LANES_INLINE lanes lanes_softplus_of(lanes x, lanes e) {
-    return lanes_add(lanes_max(lanes_set(0.0f), x), lanes_log1p01(e));
+LANES_INLINE void lanes_softplus_of_each(const lanes *x, const lanes *e, lanes *y, const int count) {
+    lanes_log1p01_each(e, y, count);
+    for (int t = 0; t < count; t++) y[t] = lanes_add(lanes_max(lanes_set(0.0f), x[t]), y[t]);
 }
 
 static void lanes_exp2_all(const float *x, float *out, int64_t count) {
@@ -82,19 +87,22 @@ static void lanes_exp2_all(const float *x, float *out, int64_t count) {
 /* ---- blocks ---- */
 
 /* Block i of the group; the states of its blocks lie side by side in the group's share of work. */
-LANES_INLINE lane_block lane_block_open(const cm_scan *scan, int64_t group, int i) {
+LANES_INLINE void lane_block_open(const cm_scan *scan, int64_t group, int i, lane_block *block) {
     int64_t channel = group * CM_SCAN_GROUP + (int64_t)i * LANES, left = scan->d - channel;
     const cm_op_call *call = scan->call;
     float *state = scan->work + group * scan->work_floats;
     int64_t size = scan->n * CM_SCAN_GROUP, offset = scan->n * LANES * i;
-    lane_block block = {.scan = scan, .group = group, .channel = channel};
-    block.count = left < LANES ? (int)left : LANES;
-    block.mask = lanes_mask(block.count);
-    block.state = (lane_state){state + offset, state + size + offset, state + 2 * size + offset,
-                               state + 3 * size + (int64_t)i * 2 * LANES};
-    block.skip = lanes_load_part(call->in[CM_SCAN_D].data + channel, block.mask);
-    block.bias = lanes_load_part(call->in[CM_SCAN_BIAS].data + channel, block.mask);
-    return block;
+    block->scan = scan;
+    block->group = group;
+    block->channel = channel;
+    block->count = left < LANES ? (int)left : LANES;
+    block->mask = lanes_mask(block->count);
+    block->state.decay = state + offset;
+    block->state.h = state + size + offset;
+    block->state.grad_a = state + 2 * size + offset;
+    block->state.sums = state + 3 * size + (int64_t)i * 2 * LANES;
+    block->skip = lanes_load_part(call->in[CM_SCAN_D].data + channel, block->mask);
+    block->bias = lanes_load_part(call->in[CM_SCAN_BIAS].data + channel, block->mask);
 }
 
 /* decay = -exp(A_log) log2(e), transposed to [n, LANES]; finite beyond the last channel. */
@@ -128,6 +136,11 @@ LANES_INLINE float *lane_saved(const lane_block *block, int64_t chunk) {
            (block->channel - block->group * CM_SCAN_GROUP) * block->scan->n;
 }
 
+/* The block's columns of token t of a chunk. */
+LANES_INLINE lanes lane_load_token(const lane_block *block, cm_mat m, cm_scan_rows rows, int64_t t) {
+    return lanes_load_part(cm_mat_row(m, rows.first + t * rows.step) + block->channel, block->mask);
+}
+
 /* The block's columns of a chunk's rows, which the loops over the states ask for row by row a chunk before
  * they are needed: asked for all at once they would fill the queue of outstanding loads and wait. */
 typedef struct lane_ahead {
@@ -145,23 +158,37 @@ LANES_INLINE lane_ahead lane_ahead_of(const lane_block *block, cm_mat m, int64_t
 
 /* ---- forward ---- */
 
+/* What the blocks of a group know about the tokens of a chunk. */
 typedef struct lane_forward_chunk {
     cm_scan_rows rows;
     uint64_t starts;
-    _Alignas(64) float delta[CHUNK][LANES], input[CHUNK][LANES], y[CHUNK][LANES]; /* input = delta u */
+    _Alignas(64) float delta[CHUNK][BLOCKS][LANES], input[CHUNK][BLOCKS][LANES], y[CHUNK][BLOCKS][LANES];
 } lane_forward_chunk;
 
-LANES_INLINE void lane_forward_open(const lane_block *block, lane_forward_chunk *c) {
-    const cm_op_call *call = block->scan->call;
+/* delta, input = delta u and the part D u of y; of token t and blocks i to i + count - 1. */
+LANES_INLINE void lane_forward_open_some(const lane_block *blocks, lane_forward_chunk *c, int64_t t, int i,
+                                         const int count) {
+    const cm_op_call *call = blocks->scan->call;
+    lanes u[SIDE], x[SIDE], e[SIDE], delta[SIDE];
+    for (int j = 0; j < count; j++) {
+        u[j] = lane_load_token(&blocks[i + j], call->in[CM_SCAN_U], c->rows, t);
+        x[j] =
+            lanes_add(lane_load_token(&blocks[i + j], call->in[CM_SCAN_DT], c->rows, t), blocks[i + j].bias);
+    }
+    lanes_exp_below_each(x, e, count);
+    lanes_softplus_of_each(x, e, delta, count);
+    for (int j = 0; j < count; j++) {
+        lanes_store(c->delta[t][i + j], delta[j]);
+        lanes_store(c->input[t][i + j], lanes_mul(delta[j], u[j]));
+        lanes_store(c->y[t][i + j], lanes_mul(blocks[i + j].skip, u[j]));
+    }
+}
+
+LANES_INLINE void lane_forward_open(const lane_block *blocks, int n, lane_forward_chunk *c) {
     for (int64_t t = 0; t < c->rows.count; t++) {
-        int64_t row = c->rows.first + t * c->rows.step;
-        lanes u = lanes_load_part(cm_mat_row(call->in[CM_SCAN_U], row) + block->channel, block->mask);
-        lanes x = lanes_load_part(cm_mat_row(call->in[CM_SCAN_DT], row) + block->channel, block->mask);
-        x = lanes_add(x, block->bias);
-        lanes delta = lanes_softplus_of(x, lanes_exp_below(x));
-        lanes_store(c->delta[t], delta);
-        lanes_store(c->input[t], lanes_mul(delta, u));
-        lanes_store(c->y[t], lanes_mul(block->skip, u));
+        int i = 0;
+        for (; i + SIDE <= n; i += SIDE) lane_forward_open_some(blocks, c, t, i, SIDE);
+        for (; i < n; i++) lane_forward_open_some(blocks, c, t, i, 1);
     }
 }
 
@@ -173,11 +200,11 @@ LANES_INLINE void lane_power(const float *delta, const lanes *decay, lanes *a, c
 
 /* The powers of all tokens of a chunk. With 16 vector registers (POWERS_APART) this is a loop of its own:
  * beside it the recurrence would keep its states in memory and wait for them at each step. */
-LANES_INLINE void lane_powers(int64_t count, float delta[][LANES], const lanes *decay,
+LANES_INLINE void lane_powers(int64_t count, const float *delta, int64_t step, const lanes *decay,
                               float powers[][STATES][LANES], const int states) {
     lanes a[STATES];
-    for (int64_t t = 0; t < count; t++) {
-        lane_power(delta[t], decay, a, states);
+    for (int64_t t = 0; t < count; t++, delta += step) {
+        lane_power(delta, decay, a, states);
         for (int k = 0; k < states; k++) lanes_store(powers[t][k], a[k]);
     }
 }
@@ -186,8 +213,8 @@ LANES_INLINE void lane_load_each(const float *rows, lanes *a, const int states) 
     for (int k = 0; k < states; k++) a[k] = lanes_load(rows + k * LANES);
 }
 
-LANES_INLINE void lane_forward_states(const lane_block *block, lane_forward_chunk *chunk, int64_t first,
-                                      lane_ahead ahead, const int states) {
+LANES_INLINE void lane_forward_states(const lane_block *block, lane_forward_chunk *chunk, int i,
+                                      int64_t first, lane_ahead ahead, const int states) {
     cm_mat b_rows = block->scan->call->in[CM_SCAN_B], c_rows = block->scan->call->in[CM_SCAN_C];
     const float *b = cm_mat_row(b_rows, chunk->rows.first) + first;
     const float *c = cm_mat_row(c_rows, chunk->rows.first) + first;
@@ -196,61 +223,81 @@ LANES_INLINE void lane_forward_states(const lane_block *block, lane_forward_chun
     _Alignas(64) float powers[CHUNK][STATES][LANES];
     lane_load_each(block->state.decay + first * LANES, decay, states);
     lane_load_each(block->state.h + first * LANES, h, states);
-    if (POWERS_APART) lane_powers(chunk->rows.count, chunk->delta, decay, powers, states);
+    if (POWERS_APART)
+        lane_powers(chunk->rows.count, chunk->delta[0][i], BLOCKS * LANES, decay, powers, states);
     for (int64_t t = 0; t < chunk->rows.count; t++, b += b_step, c += c_step, ahead.next += ahead.step) {
-        __builtin_prefetch(ahead.next);
-        lanes input = lanes_load(chunk->input[t]), y = lanes_load(chunk->y[t]);
+        __builtin_prefetch(ahead.next, 0, 2);
+        lanes input = lanes_load(chunk->input[t][i]), y = lanes_load(chunk->y[t][i]);
         if (chunk->starts >> t & 1)
             for (int k = 0; k < states; k++) h[k] = lanes_set(0.0f);
         if (POWERS_APART)
             lane_load_each(powers[t][0], a, states);
         else
-            lane_power(chunk->delta[t], decay, a, states);
+            lane_power(chunk->delta[t][i], decay, a, states);
         for (int k = 0; k < states; k++) {
             h[k] = lanes_fma(a[k], h[k], lanes_mul(input, lanes_set(b[k])));
             y = lanes_fma(h[k], lanes_set(c[k]), y);
         }
-        lanes_store(chunk->y[t], y);
+        lanes_store(chunk->y[t][i], y);
     }
     for (int k = 0; k < states; k++) lanes_store(block->state.h + (first + k) * LANES, h[k]);
 }
 
-LANES_INLINE void lane_forward_close(const lane_block *block, const lane_forward_chunk *c) {
-    const cm_op_call *call = block->scan->call;
-    bool gated = lane_gated(block->scan);
+LANES_INLINE void lane_forward_close_some(const lane_block *blocks, const lane_forward_chunk *c, int64_t t,
+                                          int i, const int count, const bool gated) {
+    const cm_op_call *call = blocks->scan->call;
+    float *out = cm_mat_row(call->out, c->rows.first + t * c->rows.step);
+    lanes y[SIDE], z[SIDE], e[SIDE];
+    for (int j = 0; j < count; j++) y[j] = lanes_load(c->y[t][i + j]);
+    if (gated) {
+        for (int j = 0; j < count; j++)
+            z[j] = lane_load_token(&blocks[i + j], call->in[CM_SCAN_Z], c->rows, t);
+        lanes_exp_below_each(z, e, count);
+        for (int j = 0; j < count; j++) y[j] = lanes_mul(y[j], lanes_mul(z[j], lanes_sigmoid_of(z[j], e[j])));
+    }
+    for (int j = 0; j < count; j++) lanes_store_part(out + blocks[i + j].channel, blocks[i + j].mask, y[j]);
+}
+
+LANES_INLINE void lane_forward_close(const lane_block *blocks, int n, const lane_forward_chunk *c,
+                                     const bool gated) {
     for (int64_t t = 0; t < c->rows.count; t++) {
-        int64_t row = c->rows.first + t * c->rows.step;
-        lanes y = lanes_load(c->y[t]);
-        if (gated) {
-            lanes z = lanes_load_part(cm_mat_row(call->in[CM_SCAN_Z], row) + block->channel, block->mask);
-            y = lanes_mul(y, lanes_mul(z, lanes_sigmoid_of(z, lanes_exp_below(z))));
-        }
-        lanes_store_part(cm_mat_row(call->out, row) + block->channel, block->mask, y);
+        int i = 0;
+        for (; i + SIDE <= n; i += SIDE) lane_forward_close_some(blocks, c, t, i, SIDE, gated);
+        for (; i < n; i++) lane_forward_close_some(blocks, c, t, i, 1, gated);
     }
 }
 
-static void lane_forward_block(const lane_block *block, int64_t chunk) {
+/* Block i of the group. */
+LANES_INLINE void lane_forward_block(const lane_block *block, int64_t chunk, lane_forward_chunk *c, int i) {
     const cm_scan *scan = block->scan;
-    lane_forward_chunk c;
-    c.rows = cm_scan_chunk_rows(scan, chunk);
-    c.starts = scan->starts[chunk];
-    if (chunk > 0 && !scan->call->attr->carry)
-        memcpy(lane_saved(block, chunk), block->state.h, (size_t)(scan->n * LANES) * sizeof(float));
     const cm_op_call *call = scan->call;
     const cm_mat wanted[] = {call->in[CM_SCAN_U], call->in[CM_SCAN_DT],
                              lane_gated(scan) ? call->in[CM_SCAN_Z] : (cm_mat){0}, call->out};
-    lane_forward_open(block, &c);
+    if (chunk > 0 && !call->attr->carry)
+        memcpy(lane_saved(block, chunk), block->state.h, (size_t)(scan->n * LANES) * sizeof(float));
     for (int64_t k = 0, turn = 0; k < scan->n; turn++) {
         lane_ahead ahead = lane_ahead_of(block, wanted[turn % 4], chunk + 1);
         if (k + STATES <= scan->n) {
-            lane_forward_states(block, &c, k, ahead, STATES);
+            lane_forward_states(block, c, i, k, ahead, STATES);
             k += STATES;
         } else {
-            lane_forward_states(block, &c, k, ahead, 1);
+            lane_forward_states(block, c, i, k, ahead, 1);
             k++;
         }
     }
-    lane_forward_close(block, &c);
+}
+
+static void lane_forward_group(const lane_block *blocks, int n, int64_t chunk) {
+    const cm_scan *scan = blocks->scan;
+    lane_forward_chunk c;
+    c.rows = cm_scan_chunk_rows(scan, chunk);
+    c.starts = scan->starts[chunk];
+    lane_forward_open(blocks, n, &c);
+    for (int i = 0; i < n; i++) lane_forward_block(&blocks[i], chunk, &c, i);
+    if (lane_gated(scan))
+        lane_forward_close(blocks, n, &c, true);
+    else
+        lane_forward_close(blocks, n, &c, false);
 }
 
 /* The state before the first chunk, from the carried one if there is one. Zero beyond the last channel. */
@@ -273,16 +320,17 @@ LANES_INLINE void lane_carry_out(const lane_block *block) {
 /* Chunk by chunk over all the channels, so that a row of the inputs is read at once. */
 static void lane_forward_groups(const cm_scan *scan, int64_t begin, int64_t end) {
     for (int64_t chunk = 0; chunk < scan->chunks; chunk++)
-        for (int64_t group = begin; group < end; group++)
-            for (int i = 0; i < lane_blocks_of(scan, group); i++) {
-                lane_block block = lane_block_open(scan, group, i);
-                if (chunk == 0) {
-                    lane_block_decay(&block);
-                    lane_carry_in(&block);
-                }
-                lane_forward_block(&block, chunk);
-                if (chunk == scan->chunks - 1) lane_carry_out(&block);
+        for (int64_t group = begin; group < end; group++) {
+            lane_block blocks[BLOCKS];
+            int n = lane_blocks_of(scan, group);
+            for (int i = 0; i < n; i++) lane_block_open(scan, group, i, &blocks[i]);
+            for (int i = 0; chunk == 0 && i < n; i++) {
+                lane_block_decay(&blocks[i]);
+                lane_carry_in(&blocks[i]);
             }
+            lane_forward_group(blocks, n, chunk);
+            for (int i = 0; chunk == scan->chunks - 1 && i < n; i++) lane_carry_out(&blocks[i]);
+        }
 }
 
 /* ---- backward ---- */
@@ -298,31 +346,42 @@ typedef struct lane_backward_chunk {
     float sum_b[CHUNK][LANES], sum_a[CHUNK][LANES]; /* sums over the states of g B and of e A log2(e) */
 } lane_backward_chunk;
 
-LANES_INLINE void lane_backward_open(const lane_block *block, lane_backward_chunk *c) {
+LANES_INLINE void lane_backward_open_some(const lane_block *block, lane_backward_chunk *c, int64_t t,
+                                          const int count, const bool gated) {
     const cm_op_call *call = block->scan->call;
-    bool gated = lane_gated(block->scan);
-    const lanes one = lanes_set(1.0f);
-    for (int64_t t = 0; t < c->rows.count; t++) {
-        int64_t row = c->rows.first + t * c->rows.step;
-        lanes u = lanes_load_part(cm_mat_row(call->in[CM_SCAN_U], row) + block->channel, block->mask);
-        lanes x = lanes_load_part(cm_mat_row(call->in[CM_SCAN_DT], row) + block->channel, block->mask);
-        lanes grad = lanes_load_part(cm_mat_row(call->grad_out, row) + block->channel, block->mask);
-        x = lanes_add(x, block->bias);
-        lanes e = lanes_exp_below(x), delta = lanes_softplus_of(x, e);
-        lanes_store(c->delta[t], delta);
-        lanes_store(c->slope[t], lanes_sigmoid_of(x, e));
-        lanes_store(c->input[t], lanes_mul(delta, u));
-        lanes_store(c->y[t], lanes_mul(block->skip, u));
+    const lanes one = lanes_set(1.0f), zero = lanes_set(0.0f);
+    lanes x[TOKENS], e[TOKENS], delta[TOKENS];
+    for (int i = 0; i < count; i++)
+        x[i] = lanes_add(lane_load_token(block, call->in[CM_SCAN_DT], c->rows, t + i), block->bias);
+    lanes_exp_below_each(x, e, count);
+    lanes_softplus_of_each(x, e, delta, count);
+    for (int i = 0; i < count; i++) {
+        lanes u = lane_load_token(block, call->in[CM_SCAN_U], c->rows, t + i);
+        lanes_store(c->delta[t + i], delta[i]);
+        lanes_store(c->slope[t + i], lanes_sigmoid_of(x[i], e[i]));
+        lanes_store(c->input[t + i], lanes_mul(delta[i], u));
+        lanes_store(c->y[t + i], lanes_mul(block->skip, u));
+        lanes_store(c->sum_b[t + i], zero);
+        lanes_store(c->sum_a[t + i], zero);
+    }
+    for (int i = 0; gated && i < count; i++)
+        x[i] = lane_load_token(block, call->in[CM_SCAN_Z], c->rows, t + i);
+    if (gated) lanes_exp_below_each(x, e, count);
+    for (int i = 0; i < count; i++) {
+        lanes grad = lane_load_token(block, call->grad_out, c->rows, t + i);
         if (gated) {
-            lanes z = lanes_load_part(cm_mat_row(call->in[CM_SCAN_Z], row) + block->channel, block->mask);
-            lanes s = lanes_sigmoid_of(z, lanes_exp_below(z)), zs = lanes_mul(z, s);
-            lanes_store(c->grad_gate[t], lanes_mul(grad, lanes_fma(zs, lanes_sub(one, s), s)));
+            lanes s = lanes_sigmoid_of(x[i], e[i]), zs = lanes_mul(x[i], s);
+            lanes_store(c->grad_gate[t + i], lanes_mul(grad, lanes_fma(zs, lanes_sub(one, s), s)));
             grad = lanes_mul(grad, zs);
         }
-        lanes_store(c->grad_y[t], grad);
-        lanes_store(c->sum_b[t], lanes_set(0.0f));
-        lanes_store(c->sum_a[t], lanes_set(0.0f));
+        lanes_store(c->grad_y[t + i], grad);
     }
+}
+
+LANES_INLINE void lane_backward_open(const lane_block *block, lane_backward_chunk *c, const bool gated) {
+    int64_t t = 0;
+    for (; t + TOKENS <= c->rows.count; t += TOKENS) lane_backward_open_some(block, c, t, TOKENS, gated);
+    for (; t < c->rows.count; t++) lane_backward_open_some(block, c, t, 1, gated);
 }
 
 /* States and decays of one chunk of a few states: after[t] is h_{t-1}, after[t + 1] is h_t. */
@@ -344,9 +403,9 @@ LANES_INLINE void lane_recompute(const lane_block *block, lane_backward_chunk *c
         h[k] = chunk->saved ? lanes_load(chunk->saved + (first + k) * LANES) : lanes_set(0.0f);
         lanes_store(history->after[0][k], h[k]);
     }
-    if (POWERS_APART) lane_powers(chunk->rows.count, chunk->delta, decay, history->decay, states);
+    if (POWERS_APART) lane_powers(chunk->rows.count, chunk->delta[0], LANES, decay, history->decay, states);
     for (int64_t t = 0; t < chunk->rows.count; t++, b += b_step, c += c_step, ahead.next += ahead.step) {
-        __builtin_prefetch(ahead.next);
+        __builtin_prefetch(ahead.next, 0, 2);
         lanes input = lanes_load(chunk->input[t]), y = lanes_load(chunk->y[t]);
         if (chunk->starts >> t & 1)
             for (int k = 0; k < states; k++) h[k] = lanes_set(0.0f);
@@ -382,7 +441,7 @@ LANES_INLINE void lane_backward_states(const lane_block *block, lane_backward_ch
         after[k] = lanes_load(history->after[chunk->rows.count][k]);
     }
     for (int64_t t = chunk->rows.count - 1; t >= 0; t--, b -= b_step, c -= c_step, ahead.next += ahead.step) {
-        __builtin_prefetch(ahead.next);
+        __builtin_prefetch(ahead.next, 0, 2);
         lanes delta = lanes_load(chunk->delta[t]), input = lanes_load(chunk->input[t]);
         lanes grad_y = lanes_load(chunk->grad_y[t]);
         lanes sum_b = lanes_load(chunk->sum_b[t]), sum_a = lanes_load(chunk->sum_a[t]);
@@ -476,7 +535,10 @@ static void lane_backward_block(const lane_block *block, int64_t chunk, float *g
                              call->grad_out,           gated ? call->in[CM_SCAN_Z] : (cm_mat){0},
                              call->grad_in[CM_SCAN_U], call->grad_in[CM_SCAN_DT],
                              call->grad_in[CM_SCAN_Z], (cm_mat){0}};
-    lane_backward_open(block, &c);
+    if (gated)
+        lane_backward_open(block, &c, true);
+    else
+        lane_backward_open(block, &c, false);
     for (int64_t k = 0, turn = 0; k < scan->n; turn++) {
         const lane_ahead ahead[] = {lane_ahead_of(block, wanted[2 * turn % 8], chunk - 1),
                                     lane_ahead_of(block, wanted[2 * turn % 8 + 1], chunk - 1)};
@@ -532,7 +594,8 @@ static void lane_backward_open_group(const cm_scan *scan, int64_t group) {
     size_t floats = (size_t)(scan->n * 3 + 2) * CM_SCAN_GROUP;
     memset(scan->work + group * scan->work_floats, 0, floats * sizeof(float));
     for (int i = 0; i < lane_blocks_of(scan, group); i++) {
-        lane_block block = lane_block_open(scan, group, i);
+        lane_block block;
+        lane_block_open(scan, group, i, &block);
         lane_block_decay(&block);
     }
 }
@@ -543,14 +606,16 @@ static void lane_backward_groups(const cm_scan *scan, int64_t begin, int64_t end
     for (int64_t chunk = scan->chunks - 1; chunk >= 0; chunk--)
         for (int64_t group = begin; group < end; group++) {
             for (int i = 0; i < lane_blocks_of(scan, group); i++) {
-                lane_block block = lane_block_open(scan, group, i);
+                lane_block block;
+                lane_block_open(scan, group, i, &block);
                 lane_backward_block(&block, chunk, grad_bc, i == 0);
             }
             lane_store_partial(scan, group, chunk, grad_bc);
         }
     for (int64_t group = begin; group < end; group++)
         for (int i = 0; i < lane_blocks_of(scan, group); i++) {
-            lane_block block = lane_block_open(scan, group, i);
+            lane_block block;
+            lane_block_open(scan, group, i, &block);
             lane_store_weights(&block);
         }
 }
