@@ -31,6 +31,6 @@ awk -F '\t' '
 echo
 "$build/bench/bench_scan" | tee "$work/scan.tsv"
 echo
-"$build/bench/bench_gemm" | tee "$work/gemm.tsv"
+"$build/bench/bench_gemm" step | tee "$work/gemm.tsv"
 echo
 awk -f bench/targets.awk "$work/ours.tsv" "$work/peer.tsv" "$work/again.tsv" "$work/scan.tsv" "$work/gemm.tsv"

@@ -39,7 +39,7 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* Rows of B, all columns of a panel at once, because a row is where the next one's pages are not. */
+/* Rows of B, the whole panel's part of one at a time: rows may lie on pages of their own. */
 static void pack_rows(const product *job, int64_t k_begin, int64_t depth, int64_t first, int64_t cols,
                       float *packed) {
     const float *b = job->b + k_begin * job->ldb + first;
@@ -59,8 +59,8 @@ static void pack_panel(const product *job, int64_t k_begin, int64_t depth, int64
                        float *packed) {
     if (!job->trans_b) pack_rows(job, k_begin, depth, first, cols, packed);
     for (; job->trans_b && cols > 0; first += CM_GEMM_VECTOR, cols -= CM_GEMM_VECTOR) {
-        job->kernel->pack_transposed(depth, least(cols, CM_GEMM_VECTOR),
-                                     job->b + first * job->ldb + k_begin, job->ldb, packed, CM_GEMM_VECTOR);
+        job->kernel->pack_transposed(depth, least(cols, CM_GEMM_VECTOR), job->b + first * job->ldb + k_begin,
+                                     job->ldb, packed, CM_GEMM_VECTOR);
         packed += depth * CM_GEMM_VECTOR;
     }
 }
@@ -146,8 +146,9 @@ static bool copied(const product *job) {
     return job->trans_a || job->lda % (2048 / (int64_t)sizeof(float)) == 0;
 }
 
-/* C in the rows and columns of range; its first column begins a panel. The blocks of k lie outside where a row of A would otherwise be read in many pieces or
- * the only panel of B packed many times, else inside, so that C stays in the second cache. */
+/* C in the rows and columns of range; its first column begins a panel. The blocks of k lie outside where a
+ * row of A would otherwise be read in many pieces or the only panel of B packed many times, else inside, so
+ * that C stays in the second cache. */
 static void multiply_range(const product *job, block range) {
     _Alignas(64) float panel[K_BLOCK * PANEL];
     _Alignas(64) float copy[COPY_FLOATS];

@@ -24,7 +24,7 @@ enum { CM_GEMM_K_BLOCK = 256, CM_GEMM_PANEL = 64 };
 /* op(A) is [m, k]: A is [m, k] with leading dimension lda, or [k, m] when trans_a; op(B) [k, n]: B is
  * [k, n] with ldb, or [n, k] when trans_b. C is [m, n] with ldc; accumulate: C += the product. Sizes
  * of 0 are allowed: k = 0 clears C unless accumulating. C must not overlap A or B. Needs no memory but
- * about 0.3 MB of the stack of each member. team may be NULL; must not be called inside a loop of the
+ * about 0.7 MB of the stack of each member. team may be NULL; must not be called inside a loop of the
  * same team with that team. */
 void cm_gemm(cm_team *team, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a,
              int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c, int64_t ldc);

@@ -12,8 +12,8 @@
 
 #include "ops/op.h"
 
-/* The chunk is at most 64 tokens, the bits of starts; with 8 the work on a chunk fits the first-level cache
- * and its pages the first-level TLB (16 and 32 were slower in backward, by a third on long segments). */
+/* The chunk is at most 64 tokens, the bits of starts. With 16 forward is a twentieth faster than with 8 on a
+ * Zen 4 and backward the same, and half as many states are saved. */
 enum {
     CM_SCAN_CHUNK = 16,      /* tokens */
     CM_SCAN_GROUP = 64,      /* channels */

@@ -17,14 +17,15 @@
  * A chunk of tokens of one block of LANES channels is worked on in steps: first what needs one value a
  * token (softplus, gates), then the states, STATES at a time with the tokens inside, so that the states
  * stay in registers, then the outputs. In the first and last step a value takes a long chain of dependent
- * instructions, so TOKENS of them are worked on side by side. Formulas: ops/selective_scan.c. */
+ * instructions, so several are worked on at once: forward takes SIDE blocks of the group, which lie side by
+ * side in a row, backward, whose values would not fit the first cache for the whole group, TOKENS of a block.
+ * Formulas: ops/selective_scan.c. */
 #ifndef CM_OPS_SELECTIVE_SCAN_LANES_H
 #define CM_OPS_SELECTIVE_SCAN_LANES_H
 
 #include "ops/selective_scan.h"
+#include "ops/x86/selective_scan_values.h"
 #include <string.h>
-
-#define LANES_INLINE static inline __attribute__((always_inline))
 
 enum { CHUNK = CM_SCAN_CHUNK, BLOCKS = CM_SCAN_GROUP / LANES, STATES = 4, TOKENS = 4, SIDE = 4 };
 _Static_assert(CM_SCAN_LANES % LANES == 0 && CM_SCAN_GROUP % LANES == 0, "lanes divide the group");
@@ -45,38 +46,6 @@ typedef struct lane_block {
     lane_state state;
     lanes skip, bias; /* D, dt_bias */
 } lane_block;
-
-/* ---- functions of one value ---- */
-
-/* log(1 + e) for e in [0, 1]: e times a weighted minimax polynomial of degree 8, relative error 8e-8. */
-LANES_INLINE void lanes_log1p01_each(const lanes *e, lanes *log, const int count) {
-    static const float coefficients[] = {0.005232674f, -0.029505152f, 0.0782258f,   -0.13663232f, 0.19105999f,
-                                         -0.2484298f,  0.33319098f,   -0.49999493f, 0.99999994f};
-    for (int t = 0; t < count; t++) log[t] = lanes_set(coefficients[0]);
-    for (int i = 1; i < 9; i++)
-        for (int t = 0; t < count; t++) log[t] = lanes_fma(log[t], e[t], lanes_set(coefficients[i]));
-    for (int t = 0; t < count; t++) log[t] = lanes_mul(log[t], e[t]);
-}
-
-/* e^-|x| */
-LANES_INLINE void lanes_exp_below_each(const lanes *x, lanes *e, const int count) {
-    const lanes log2e = lanes_set(0x1.715476p0f), zero = lanes_set(0.0f);
-    for (int t = 0; t < count; t++)
-        e[t] = lanes_mul(lanes_pick_negative(x[t], x[t], lanes_sub(zero, x[t])), log2e);
-    lanes_exp2_each(e, count);
-}
-
-/* 1 / (1 + e^-x) from e = e^-|x| */
-LANES_INLINE lanes lanes_sigmoid_of(lanes x, lanes e) {
-    return lanes_mul(lanes_pick_negative(x, e, lanes_set(1.0f)),
-                     lanes_reciprocal(lanes_add(lanes_set(1.0f), e)));
-}
-
-/* log(1 + e^x) from e = e^-|x|; equal to x above 20 */
-LANES_INLINE void lanes_softplus_of_each(const lanes *x, const lanes *e, lanes *y, const int count) {
-    lanes_log1p01_each(e, y, count);
-    for (int t = 0; t < count; t++) y[t] = lanes_add(lanes_max(lanes_set(0.0f), x[t]), y[t]);
-}
 
 static void lanes_exp2_all(const float *x, float *out, int64_t count) {
     for (int64_t i = 0; i < count; i += 4 * LANES)
