@@ -173,6 +173,17 @@ void cm_activation_map(cm_activation activation, const float *x, float *to, int6
         memcpy(to, x, (size_t)n * sizeof *to);
 }
 
+CM_CLONES static void gelu_coarse(const float *restrict x, float *restrict to, int64_t n) {
+    for (int64_t i = 0; i < n; i++) to[i] = cm_gelu_coarsef(x[i]);
+}
+
+void cm_activation_coarse(cm_activation activation, const float *x, float *to, int64_t n) {
+    if (activation == CM_ACT_GELU)
+        gelu_coarse(x, to, n);
+    else
+        cm_activation_map(activation, x, to, n);
+}
+
 /* Kernels do not allow overlap: the result goes through a small buffer. */
 enum { PIECE = 512 };
 

@@ -65,6 +65,8 @@ void cm_op_sum_blocks(cm_op_blocks blocks, const float *partial, int64_t stride,
 
 /* to[n] = activation(x[n]); the two do not overlap. */
 void cm_activation_map(cm_activation activation, const float *x, float *to, int64_t n);
+/* The same, gelu within 6e-5 only, for results of products that are rounded themselves. */
+void cm_activation_coarse(cm_activation activation, const float *x, float *to, int64_t n);
 /* x[n] in place. */
 void cm_activation_forward(cm_activation activation, float *x, int64_t n);
 /* out[n] = grad[n] * activation'(pre[n]), pre the values before the activation. out may be grad or pre. */

@@ -322,12 +322,10 @@ static void finish_row(const product *job, block part, int64_t r, float *row) {
             memcpy(y, row, (size_t)cols * sizeof *y);
         return;
     }
-    if (!residual) {
-        cm_activation_map(job->activation, row, y, cols);
-        return;
-    }
-    cm_activation_forward(job->activation, row, cols);
-    add_rows(row, residual, y, cols);
+    float active[WIDTH];
+    (job->packed->precision == CM_F32 ? cm_activation_map : cm_activation_coarse)(
+        job->activation, row, residual ? active : y, cols);
+    if (residual) add_rows(active, residual, y, cols);
 }
 
 static void multiply_block(const product *job, block part) {

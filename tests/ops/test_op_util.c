@@ -89,6 +89,24 @@ static void test_lane_sum(void **state) {
     }
 }
 
+/* Only gelu differs, and beyond 4.25 it is 0 or x within 2e-6 of x. */
+static void test_coarse_activations(void **state) {
+    (void)state;
+    enum { N = 4001 };
+    float x[N], exact[N], coarse[N];
+    for (int i = 0; i < N; i++) x[i] = (float)(i - N / 2) * 0.005f;
+    for (int a = CM_ACT_NONE; a <= CM_ACT_SOFTPLUS; a++) {
+        cm_activation_map((cm_activation)a, x, exact, N);
+        cm_activation_coarse((cm_activation)a, x, coarse, N);
+        if (a != CM_ACT_GELU) assert_memory_equal(exact, coarse, sizeof exact);
+        for (int i = 0; i < N; i++) assert_true(fabsf(exact[i] - coarse[i]) < 6e-5f);
+    }
+    float ends[4] = {-1000, -4.3f, 4.3f, NAN};
+    cm_activation_coarse(CM_ACT_GELU, ends, coarse, 4);
+    assert_true(fabsf(coarse[0]) < 2e-3f && fabsf(coarse[1]) < 1e-5f && fabsf(coarse[2] - 4.3f) < 1e-5f);
+    assert_true(isnan(coarse[3]));
+}
+
 static void test_activations(void **state) {
     (void)state;
     enum { N = 1300 };
@@ -232,7 +250,7 @@ int main(void) {
         cmocka_unit_test(test_lane_sum),       cmocka_unit_test(test_activations),
         cmocka_unit_test(test_blocks),         cmocka_unit_test(test_dropout_numbers),
         cmocka_unit_test(test_losses_by_hand), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_best_version),
+        cmocka_unit_test(test_best_version),   cmocka_unit_test(test_coarse_activations),
     };
     return cmocka_run_group_tests_name("op helpers", tests, NULL, NULL);
 }
