@@ -8,7 +8,7 @@ DATA := $(abspath $(firstword $(CROSSMAMBA_DATA) $(dir $(wildcard ../data/rpi146
 endif
 export CROSSMAMBA_DATA := $(DATA)
 
-.PHONY: deps build demo check install check-long bench asan tsan coverage fuzz fuzz-coverage format format-check tidy models results clean help
+.PHONY: deps build demo check install check-long bench asan tsan valgrind coverage fuzz fuzz-coverage format format-check tidy models results clean help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -53,6 +53,11 @@ asan: deps
 tsan: deps
 	@test -f $(BUILD)-tsan/build.ninja || meson setup $(BUILD)-tsan --buildtype=debugoptimized -Dwerror=false -Db_sanitize=thread
 	@sh tools/check.sh $(BUILD)-tsan
+
+## make valgrind      a part of the tests under valgrind
+valgrind: build
+	@sh tools/deps.sh dev
+	@sh tools/valgrind.sh $(BUILD)
 
 ## make coverage      line coverage of src/ (text on stdout, pages in build-coverage/html)
 coverage:

@@ -3,7 +3,7 @@
 # sudo through apt; otherwise prints the line to run and fails.
 set -eu
 build="gcc g++ pkg-config meson ninja-build python3 libhts-dev librdkit-dev libboost-dev libjansson-dev libssl-dev libxxhash-dev liblmdb-dev libzip-dev libcmocka-dev zlib1g-dev libjs-chart.js"
-dev="libdnnl-dev libsimde-dev libhdf5-dev hdf5-tools clang clang-format clang-tidy gcovr"
+dev="libdnnl-dev libsimde-dev libhdf5-dev hdf5-tools clang clang-format clang-tidy gcovr valgrind"
 fuzz="clang libclang-rt-14-dev"
 want=$build
 case ${1:-build} in

@@ -8,7 +8,7 @@
 
 #include "base/rng.h"
 #include "fail_alloc.h"
-#include "metrics/metrics.h"
+#include "metrics/bootstrap.h"
 #include <math.h>
 #include <string.h>
 
@@ -96,6 +96,23 @@ static void the_seed_decides(void **state) {
     assert_memory_not_equal(low, low2, CM_AFFINITY_COUNT * sizeof *low);
 }
 
+/* The draws of three repeats together are the means of their own. */
+static void repeats_are_averaged(void **state) {
+    (void)state;
+    enum { DRAWS = 40, NUMBERS = CM_AFFINITY_COUNT * DRAWS };
+    double together[NUMBERS] = {0}, own[3][NUMBERS];
+    for (int repeat = 0; repeat < 3; repeat++) {
+        int64_t n = grid(10 + repeat, true);
+        cm_sample sample = {.affinity = true, .n = n, .value = value, .label = label, .entity = {a, b}};
+        assert_int_equal(cm_sample_draws(&sample, DRAWS, 7, 0, own[repeat], NULL), CM_OK);
+        assert_int_equal(cm_sample_draws(&sample, DRAWS, 7, repeat, together, NULL), CM_OK);
+    }
+    for (int i = 0; i < NUMBERS; i++) {
+        double mean = (own[0][i] + own[1][i] + own[2][i]) / 3;
+        assert_true(isnan(mean) ? isnan(together[i]) : fabs(together[i] - mean) <= 1e-12 * (1 + fabs(mean)));
+    }
+}
+
 static void few_molecules(void **state) {
     (void)state;
     /* one pair: draws without it or with one class are left out */
@@ -132,6 +149,7 @@ int main(void) {
         cmocka_unit_test(intervals_cover_and_narrow),
         cmocka_unit_test(the_width_is_right),
         cmocka_unit_test(the_seed_decides),
+        cmocka_unit_test(repeats_are_averaged),
         cmocka_unit_test(few_molecules),
         cmocka_unit_test(unsuitable_requests_are_refused),
     };
