@@ -466,26 +466,40 @@ static bool has_both_tracks(const cm_report *report, bool affinity) {
     return honest && paper;
 }
 
+/* "2. model, fold", without what goes without saying. */
+static json_t *overview_label(const cm_report *report, int number, const char *model, const char *fold) {
+    char label[320], record[16] = "";
+    bool all = strcmp(fold, "all") == 0;
+    if (report->request->n_records > 1) snprintf(record, sizeof record, "%d. ", number + 1);
+    snprintf(label, sizeof label, "%s%.150s%s%.100s", record, model, all ? "" : ", ", all ? "" : fold);
+    return cm_html_string(label);
+}
+
+/* One row with all tracks of a model over one set of tested pairs. */
+static void overview_row(const cm_report_record *r, const char *model, const char *fold, bool both, int row,
+                         json_t *const tracks[2]) {
+    for (int v = 0; v < r->n_views; v++) {
+        const json_t *result = cm_report_result(r, model, &r->views[v]);
+        bool paper = cm_report_is_paper(&r->views[v]);
+        if (result && strcmp(r->views[v].fold, fold) == 0)
+            cm_report_interval_add(tracks[paper], row + (both ? (paper ? APART : -APART) : 0),
+                                   cm_report_metric(result, r->metric, "pooled"),
+                                   cm_report_metric(result, r->metric, "low95"),
+                                   cm_report_metric(result, r->metric, "high95"), NAN, NAN);
+    }
+}
+
 /* The rows of one record, from *row on; tracks: the series of the honest and of the paper track. */
 static void overview_rows(const cm_report *report, int number, bool both, int *row, json_t *labels,
                           json_t *const tracks[2]) {
     const cm_report_record *r = &report->records[number];
-    for (size_t m = 0; m < json_array_size(r->models); m++, ++*row) {
-        const char *model = cm_report_model(r, m);
-        char label[200];
-        if (report->request->n_records > 1)
-            snprintf(label, sizeof label, "%d. %.150s", number + 1, model);
-        else
-            snprintf(label, sizeof label, "%.150s", model);
-        json_array_append_new(labels, cm_html_string(label));
-        for (int v = 0; v < r->n_views; v++) {
-            const json_t *result = cm_report_result(r, model, &r->views[v]);
-            bool paper = cm_report_is_paper(&r->views[v]);
-            if (result)
-                cm_report_interval_add(tracks[paper], *row + (both ? (paper ? APART : -APART) : 0),
-                                       cm_report_metric(result, r->metric, "pooled"),
-                                       cm_report_metric(result, r->metric, "low95"),
-                                       cm_report_metric(result, r->metric, "high95"), NAN, NAN);
+    for (int v = 0; v < r->n_views; v++) {
+        const char *fold = r->views[v].fold;
+        bool seen = false;
+        for (int w = 0; w < v; w++) seen |= strcmp(r->views[w].fold, fold) == 0;
+        for (size_t m = 0; m < json_array_size(r->models) && !seen; m++, ++*row) {
+            json_array_append_new(labels, overview_label(report, number, cm_report_model(r, m), fold));
+            overview_row(r, cm_report_model(r, m), fold, both, *row, tracks);
         }
     }
 }

@@ -115,16 +115,25 @@ static void differences_table(cm_report *report, const cm_report_record *r, cons
     cm_html_table_end(&report->html);
 }
 
+/* Tested pairs with an interval or a set. */
+static double promises(const cm_report_record *r, const char *model, const cm_report_view *view) {
+    return cm_report_number(json_object_get(cm_report_result(r, model, view), "conformal"), "pairs");
+}
+
 static void promise_table(cm_report *report, const cm_report_record *r, const cm_report_view *view) {
     static const char *const binary[] = {"Model", "Pairs with a set", "Truth in its set, %",
                                          "Classes in a set", "Sets with one class, %"};
     static const char *const affinity[] = {"Model", "Pairs with an interval", "Truth in its interval, %",
                                            "Mean width"};
+    bool any = false;
+    for (size_t i = 0; i < json_array_size(r->models); i++)
+        any |= promises(r, cm_report_model(r, i), view) > 0;
+    if (!any) return;
     cm_html_table(&report->html, "Conformal prediction, promised 90 %", r->affinity ? affinity : binary,
                   r->affinity ? 4 : 5);
     for (size_t i = 0; i < json_array_size(r->models); i++) {
         const json_t *c = json_object_get(cm_report_result(r, cm_report_model(r, i), view), "conformal");
-        if (!(cm_report_number(c, "pairs") > 0)) continue;
+        if (!(promises(r, cm_report_model(r, i), view) > 0)) continue;
         model_row(report, r, cm_report_model(r, i));
         cm_html_cell_number(&report->html, cm_html_count(cm_report_number(c, "pairs")));
         cm_html_cell_number(&report->html, cm_html_percent(cm_report_number(c, "coverage"), 1));

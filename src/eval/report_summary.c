@@ -123,10 +123,13 @@ static void known_sentence(cm_report *report, const cm_report_record *r, const c
         CM_HTML_PART(&report->html, "sum-new", {0});
         return;
     }
-    const char *meaning = both > 0
-                              ? "The score is mostly about known molecules in new pairs. For a new molecule "
-                                "expect less; eval with --split cold-a, cold-b or cold-both measures it."
-                              : "The score is about pairs with one new molecule.";
+    const char *meaning =
+        both <= 0 ? "The score is about pairs with a new molecule."
+        : both < all / 2
+            ? "The score mixes known and new molecules; eval with --split cold-a, cold-b or cold-both "
+              "tells them apart."
+            : "The score is mostly about known molecules in new pairs. For a new molecule expect less; "
+              "eval with --split cold-a, cold-b or cold-both measures it.";
     CM_HTML_PART(&report->html, "sum-known", {"both", cm_html_percent(both, all).text},
                  {"a", cm_html_percent(a, all).text}, {"b", cm_html_percent(b, all).text},
                  {"meaning", meaning});

@@ -534,6 +534,18 @@ class Report(Files):
         self.assertIn("Released under the MIT License", library)
         self.assertNotRegex(text.replace(library, ""), r"(?i)https?:")
 
+    def test_folds_stand_apart(self):
+        self.p = self.write("pairs.tsv", "id_a\tid_b\tlabel\tpart\n" + "".join(
+            f"{a}\t{b}\t{y}\t{'xyz'[i % 3]}\n" for i, (a, b, y) in enumerate(self.pairs)))
+        code, _, err = run("eval", "--task", "rna-protein", *self.data(), "--fold-column", "part", "--train-fold", "x", "--compare",
+                           "id-only,length", "--record", self.record, "--quiet")
+        self.assertEqual(code, 0, err)
+        _, page = self.page("--chart-library", self.library)
+        overview = json.loads(page.scripts["charts"])[0]
+        self.assertEqual(overview["labels"], ["id-only, y", "length, y", "id-only, z", "length, z"])
+        self.assertEqual(overview["series"][0]["rows"], [0, 1, 2, 3])
+        self.assertNotIn("Conformal", "".join(page.text))
+
     def test_names_that_are_no_text(self):
         with open(self.p, "rb") as file:
             table = file.read().replace(b"plain", b"pl\xffin")
