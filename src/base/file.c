@@ -46,26 +46,65 @@ static cm_status open_regular(const char *path, int *fd, size_t *size, cm_error 
     return CM_OK;
 }
 
-cm_status cm_file_map_open(cm_file_map *map, const char *path, cm_error *error) {
-    int fd = -1;
-    size_t size = 0;
-    CM_TRY(open_regular(path, &fd, &size, error));
-    void *data = NULL;
-    if (size > 0) data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-    int map_errno = errno;
-    close(fd);
-    if (data == MAP_FAILED) return cm_fail_errno(error, path, "cannot map", map_errno);
+/* Exactly size bytes of the file. */
+static cm_status read_all(int fd, unsigned char *data, size_t size, const char *path, cm_error *error) {
+    for (size_t at = 0; at < size;) {
+        ssize_t n = read(fd, data + at, size - at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return cm_fail_errno(error, path, "cannot read", errno);
+        if (n == 0)
+            return cm_fail(error, CM_IO, path, cm_format("byte %zu", at).text,
+                           "a file that stays as it is while it is read",
+                           "the end, where it had %zu bytes when it was opened", size);
+        at += (size_t)n;
+    }
+    return CM_OK;
+}
+
+static cm_status copy_file(cm_file_map *map, int fd, size_t size, const char *path, cm_error *error) {
+    unsigned char *data = cm_new_aligned(size, 1);
+    if (!data) return cm_fail_memory(error, size);
+    cm_status status = read_all(fd, data, size, path, error);
+    if (status != CM_OK) {
+        cm_free(data);
+        return status;
+    }
+    *map = (cm_file_map){.data = data, .size = size, .copied = true};
+    return CM_OK;
+}
+
+static cm_status map_file(cm_file_map *map, int fd, size_t size, const char *path, cm_error *error) {
+    void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED) return cm_fail_errno(error, path, "cannot map", errno);
     *map = (cm_file_map){.data = data, .size = size};
     return CM_OK;
 }
 
+cm_status cm_file_map_open(cm_file_map *map, const char *path, cm_error *error) {
+    int fd = -1;
+    size_t size = 0;
+    CM_TRY(open_regular(path, &fd, &size, error));
+    cm_status status = CM_OK;
+    if (size == 0)
+        *map = (cm_file_map){0};
+    else if (size <= CM_FILE_COPY)
+        status = copy_file(map, fd, size, path, error);
+    else
+        status = map_file(map, fd, size, path, error);
+    close(fd);
+    return status;
+}
+
 void cm_file_map_close(cm_file_map *map) {
-    if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
+    if (map->copied)
+        cm_free((void *)(uintptr_t)map->data);
+    else if (map->data)
+        munmap((void *)(uintptr_t)map->data, map->size);
     *map = (cm_file_map){0};
 }
 
 void cm_file_map_drop(const cm_file_map *map, const void *part, size_t size) {
-    if (size == 0) return;
+    if (size == 0 || map->copied) return;
     /* with a page the kernel maps its neighbours, of a part that was dropped before too */
     const size_t around = (size_t)1 << 20;
     size_t begin = (size_t)((const unsigned char *)part - map->data), first = begin / around * around;

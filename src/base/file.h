@@ -3,20 +3,25 @@
 #define CM_BASE_FILE_H
 
 #include <crossmamba/error.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* A regular file's bytes, mapped read-only and private. data is NULL when size is 0. */
+/* A regular file's bytes, read only. data is NULL when size is 0. Up to CM_FILE_COPY bytes are read into
+ * memory of their own, which nobody else can change; a larger file is mapped, and ends the process by SIGBUS
+ * when somebody shortens it meanwhile (docs/decisions/0007-files-that-shrink.md). */
 typedef struct cm_file_map {
     const unsigned char *data;
     size_t size;
+    bool copied;
 } cm_file_map;
+enum { CM_FILE_COPY = 16 << 20 };
 
-/* Refuses directories, FIFOs and devices. */
+/* Refuses directories, FIFOs and devices, and a file that becomes shorter while it is copied. */
 cm_status cm_file_map_open(cm_file_map *map, const char *path, cm_error *error);
 void cm_file_map_close(cm_file_map *map);
 /* Lets the system take back the memory of the pages that hold part[size] of the map; they are read again when
- * they are next used. */
+ * they are next used. Nothing happens to a copy. */
 void cm_file_map_drop(const cm_file_map *map, const void *part, size_t size);
 
 /* Replaces path by the concatenation of parts[count] so that a crash at any moment leaves the old file

@@ -45,6 +45,9 @@ cm_status cm_cli_dataset_rows(const cm_args *args, const cm_task *task, const ch
 cm_status cm_cli_precisions(const cm_embed_options *options, FILE *stream, const cm_runtime *runtime,
                             cm_error *error);
 
+/* From now on a mapped file that becomes shorter ends the program with a message and exit code 1. */
+void cm_cli_watch_maps(void);
+
 /* Fills *error; file or place may be NULL. */
 cm_status cm_cli_fail(cm_error *error, cm_status status, const char *file, const char *place,
                       const char *expected, const char *found);

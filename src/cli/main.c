@@ -1,5 +1,6 @@
 /* The program: finds the command, prints help, turns a status into a line and an exit code. */
 #include "cli/command.h"
+#include "cli/common.h"
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -99,6 +100,7 @@ static int run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    cm_cli_watch_maps();
     signal(SIGXFSZ, SIG_IGN); /* a write beyond the size limit is then a failed write, not the end */
     return close_output(run(argc, argv));
 }

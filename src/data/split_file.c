@@ -6,7 +6,8 @@
 #include "io/json.h"
 #include <string.h>
 
-enum { MOST_REPEATS = 1000, MOST_UNITS = 1000000 };
+/* BUDGET: for about 40 million numbers; every repeat names every pair once. */
+enum { MOST_REPEATS = 1000, MOST_UNITS = 1000000, BUDGET = 2000000000 };
 static const char FORMAT[] = "crossmamba splits 1";
 
 void cm_splits_clear(cm_splits *splits) {
@@ -175,8 +176,8 @@ cm_status cm_splits_read(cm_splits *splits, const char *path, const cm_dataset *
     reader r = {.path = path, .dataset = dataset, .error = error};
     *splits = (cm_splits){0};
     CM_TRY(cm_file_map_open(&map, path, error));
-    cm_status status =
-        cm_json_parse(&root, map.data ? (const char *)map.data : "", map.size, path, NULL, error);
+    cm_status status = cm_json_parse_within(&root, map.data ? (const char *)map.data : "", map.size, BUDGET,
+                                            path, NULL, error);
     if (status == CM_OK) status = take_all(&r, root, splits);
     json_decref(root);
     cm_file_map_close(&map);

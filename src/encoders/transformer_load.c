@@ -124,21 +124,30 @@ static void check_tensor(loader *l, cm_role role, int64_t layer, const cm_tensor
 
 /* ---- config ---- */
 
-/* A whole number of the config, 0 when it says nothing. */
-static int64_t config_number(const loader *l, const char *key) {
-    const json_t *value = l->config ? json_object_get(l->config, key) : NULL;
-    return json_is_integer(value) && json_integer_value(value) > 0 ? json_integer_value(value) : 0;
+/* What the config says of key; NULL when it says nothing. */
+static const json_t *config_value(const loader *l, const char *key) {
+    const json_t *value = l->config && key ? json_object_get(l->config, key) : NULL;
+    return json_is_null(value) ? NULL : value;
+}
+
+/* A whole number above 0 of the config, 0 when it says nothing. */
+static int64_t config_number(loader *l, const char *key) {
+    const json_t *value = config_value(l, key);
+    if (!value) return 0;
+    if (json_is_integer(value) && json_integer_value(value) > 0) return json_integer_value(value);
+    cm_buf_printf(problem(l), "config %s is no whole number above 0", key);
+    return 0;
 }
 
 static bool config_truth(const loader *l, const char *key, bool otherwise) {
-    const json_t *value = l->config ? json_object_get(l->config, key) : NULL;
+    const json_t *value = config_value(l, key);
     return json_is_boolean(value) ? json_is_true(value) : otherwise;
 }
 
 /* A number in (0, 1), else what the family says. */
 static double config_small(loader *l, const char *key, double otherwise) {
-    const json_t *value = l->config ? json_object_get(l->config, key) : NULL;
-    if (!value || json_is_null(value)) return otherwise;
+    const json_t *value = config_value(l, key);
+    if (!value) return otherwise;
     double number = json_is_number(value) ? json_number_value(value) : -1;
     if (number > 0 && number < 1) return number;
     cm_buf_printf(problem(l), "config %s is no number between 0 and 1", key);
@@ -146,8 +155,8 @@ static double config_small(loader *l, const char *key, double otherwise) {
 }
 
 static void check_number(loader *l, const char *key, int64_t have) {
-    const json_t *value = l->config && key ? json_object_get(l->config, key) : NULL;
-    if (!value || json_is_null(value) || have <= 0) return;
+    const json_t *value = config_value(l, key);
+    if (!value || have <= 0) return;
     if (!json_is_integer(value))
         cm_buf_printf(problem(l), "config %s is no whole number", key);
     else if (json_integer_value(value) != have)
@@ -156,13 +165,23 @@ static void check_number(loader *l, const char *key, int64_t have) {
 }
 
 static void check_text(loader *l, const char *key, const char *want) {
-    const json_t *value = l->config ? json_object_get(l->config, key) : NULL;
-    if (json_is_string(value) && strcmp(json_string_value(value), want) != 0)
+    const json_t *value = config_value(l, key);
+    if (value && !json_is_string(value))
+        cm_buf_printf(problem(l), "config %s is no text", key);
+    else if (value && strcmp(json_string_value(value), want) != 0)
         cm_buf_printf(problem(l), "config %s %.40s instead of %s", key, json_string_value(value), want);
 }
 
+static void check_truth(loader *l, const char *key) {
+    const json_t *value = config_value(l, key);
+    if (value && !json_is_boolean(value))
+        cm_buf_printf(problem(l), "config %s is neither true nor false", key);
+}
+
 static void check_config(loader *l) {
+    static const char *const truths[] = {"is_decoder", "learnable_beta", "token_dropout"};
     const cm_transformer_rules *rules = l->to->rules;
+    for (int i = 0; i < 3; i++) check_truth(l, truths[i]);
     check_number(l, "num_hidden_layers", l->to->layers);
     check_number(l, "vocab_size", l->size['V']);
     check_number(l, "hidden_size", l->size['H']);

@@ -1,16 +1,28 @@
 /* JSON of strangers. jansson refuses duplicate keys, NUL in keys, bad UTF-8 and trailing text; depth and the
- * number of values are bounded here, before jansson allocates anything: a container costs jansson up to some
- * 250 bytes, another value some 40, so that a text of two-byte values cannot take more than about 2 GB.
- * jansson's own memory does not pass the allocation hook: its allocator is a setting of the whole process,
- * which belongs to the program. It is only watched. */
+ * memory that its values will take are bounded here, before jansson allocates anything. jansson's own memory
+ * does not pass the allocation hook: its allocator is a setting of the whole process, which belongs to the
+ * program. It is only watched. */
 #include "io/json.h"
 
 #include "base/alloc.h"
 #include "base/buf.h"
 #include <pthread.h>
 #include <stdbool.h>
+#include <string.h>
 
-enum { MAX_DEPTH = 64, MAX_CONTAINERS = 4 << 20, MAX_COMMAS = 16 << 20 };
+enum { MAX_DEPTH = 64 };
+
+/* What jansson 2.14 takes for a value of each kind (measured on arrays and objects of 10^5 of them, rounded
+ * up), the slot of its container included. A character of a string is there once and up to twice in the
+ * scanner, whose buffer doubles. */
+enum {
+    OBJECT_BYTES = 230,
+    ARRAY_BYTES = 130,
+    PAIR_BYTES = 100,
+    STRING_BYTES = 50,
+    SLOT_BYTES = 45,
+    CHARACTER_BYTES = 3
+};
 
 /* ---- failed allocations ---- */
 
@@ -42,11 +54,27 @@ bool cm_json_failed(void) {
 /* ---- parsing ---- */
 
 typedef struct json_extent {
-    size_t depth, containers, commas;
-    size_t too_deep; /* offset of the first bracket below MAX_DEPTH, or the length of the text */
+    size_t depth, bytes; /* bytes: what the values will take */
+    size_t too_deep;     /* offset of the first bracket below MAX_DEPTH, or the length of the text */
 } json_extent;
 
-/* Follows brackets and commas outside strings. What is not JSON at all is left for jansson to refuse. */
+static size_t bytes_of(char c) {
+    switch (c) {
+    case '{':
+        return OBJECT_BYTES;
+    case '[':
+        return ARRAY_BYTES;
+    case ':': /* its key was counted as a string */
+        return PAIR_BYTES - STRING_BYTES;
+    case ',':
+        return SLOT_BYTES;
+    default:
+        return 0;
+    }
+}
+
+/* Follows brackets, commas and colons outside strings. What is not JSON at all is left for jansson to refuse.
+ */
 static json_extent measure(const char *text, size_t len) {
     json_extent extent = {.too_deep = len};
     bool in_string = false;
@@ -55,37 +83,42 @@ static json_extent measure(const char *text, size_t len) {
         if (in_string && c == '\\') {
             i++;
         } else if (c == '"') {
+            if (!in_string) extent.bytes += STRING_BYTES;
             in_string = !in_string;
-        } else if (!in_string && (c == '[' || c == '{')) {
-            extent.containers++;
-            if (++extent.depth > MAX_DEPTH) extent.too_deep = i;
-        } else if (!in_string && (c == ']' || c == '}')) {
-            extent.depth -= extent.depth > 0;
-        } else if (!in_string && c == ',') {
-            extent.commas++;
+        } else if (in_string) {
+            extent.bytes += CHARACTER_BYTES;
+        } else {
+            extent.bytes += bytes_of(c);
+            if ((c == '[' || c == '{') && ++extent.depth > MAX_DEPTH) extent.too_deep = i;
+            if (c == ']' || c == '}') extent.depth -= extent.depth > 0;
         }
     }
     return extent;
 }
 
-static cm_status check_extent(const char *text, size_t len, const char *file, const char *place,
-                              cm_error *error) {
+static cm_status check_extent(const char *text, size_t len, size_t budget, const char *file,
+                              const char *place, cm_error *error) {
     json_extent extent = measure(text, len);
     if (extent.too_deep < len) {
         return cm_fail(error, CM_DATA, file, place, cm_format("at most %d levels", MAX_DEPTH).text,
                        "deeper nesting in the JSON text at byte %zu", extent.too_deep);
     }
-    if (extent.containers > MAX_CONTAINERS || extent.commas > MAX_COMMAS) {
+    if (extent.bytes > budget) {
         return cm_fail(error, CM_DATA, file, place,
-                       cm_format("at most %d objects and arrays, %d commas", MAX_CONTAINERS, MAX_COMMAS).text,
-                       "JSON of %zu objects and arrays, %zu commas", extent.containers, extent.commas);
+                       cm_format("at most %zu MB of JSON values", budget / 1000000).text,
+                       "JSON whose values take about %zu MB of memory", extent.bytes / 1000000);
     }
     return CM_OK;
 }
 
 cm_status cm_json_parse(json_t **result, const char *text, size_t len, const char *file, const char *place,
                         cm_error *error) {
-    CM_TRY(check_extent(text, len, file, place, error));
+    return cm_json_parse_within(result, text, len, CM_JSON_BUDGET, file, place, error);
+}
+
+cm_status cm_json_parse_within(json_t **result, const char *text, size_t len, size_t budget, const char *file,
+                               const char *place, cm_error *error) {
+    CM_TRY(check_extent(text, len, budget, file, place, error));
     json_error_t problem;
     cm_json_watch();
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
@@ -98,6 +131,121 @@ cm_status cm_json_parse(json_t **result, const char *text, size_t len, const cha
     *result = value;
     return CM_OK;
 }
+
+/* ---- one member after the other ---- */
+
+typedef struct member_scan {
+    const char *text;
+    size_t len, at;
+    const char *file, *place;
+    cm_error *error;
+} member_scan;
+
+static void skip_blanks(member_scan *scan) {
+    while (scan->at < scan->len && memchr(" \t\r\n", scan->text[scan->at], 4)) scan->at++;
+}
+
+static cm_status not_json(const member_scan *scan, size_t at, const char *what) {
+    return cm_fail(scan->error, CM_DATA, scan->file, scan->place, NULL, "not JSON: byte %zu: %s", at, what);
+}
+
+/* The next byte behind blanks, NUL at the end. */
+static char peek(member_scan *scan) {
+    skip_blanks(scan);
+    return scan->at < scan->len ? scan->text[scan->at] : '\0';
+}
+
+/* Where the value at scan->at ends: behind its closing quote or bracket, or before what ends a number or a
+ * word; the end of the text when it is not closed. Whether it is a value at all is for jansson to say. */
+static size_t value_end(const member_scan *scan) {
+    size_t depth = 0, i = scan->at;
+    bool in_string = false;
+    for (; i < scan->len; i++) {
+        char c = scan->text[i];
+        if (in_string && c == '\\') {
+            i++;
+        } else if (c == '"') {
+            in_string = !in_string;
+            if (!in_string && depth == 0) return i + 1;
+        } else if (!in_string && (c == '{' || c == '[')) {
+            depth++;
+        } else if (!in_string && (c == '}' || c == ']')) {
+            if (depth <= 1) return depth ? i + 1 : i;
+            depth--;
+        } else if (!in_string && depth == 0 &&
+                   (c == ',' || c == ' ' || c == '\t' || c == '\r' || c == '\n')) {
+            return i;
+        }
+    }
+    return scan->len;
+}
+
+static cm_status take_value(member_scan *scan, json_t **value) {
+    size_t from = scan->at, end = value_end(scan);
+    const char *text = scan->text + from;
+    json_error_t problem;
+    cm_json_watch();
+    CM_TRY(check_extent(text, end - from, CM_JSON_BUDGET, scan->file, scan->place, scan->error));
+    *value = json_loadb(text, end - from, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+    if (!*value && cm_json_failed()) return cm_fail_memory(scan->error, 0);
+    if (!*value) return not_json(scan, from + (size_t)problem.position, problem.text);
+    scan->at = end;
+    return CM_OK;
+}
+
+static cm_status visit_member(member_scan *scan, cm_json_visit visit, void *context) {
+    json_t *key = NULL, *value = NULL;
+    if (peek(scan) != '"') return not_json(scan, scan->at, "a key in quotes expected");
+    cm_status status = take_value(scan, &key);
+    if (status == CM_OK && peek(scan) != ':') status = not_json(scan, scan->at, "':' expected behind a key");
+    scan->at++;
+    skip_blanks(scan);
+    if (status == CM_OK) status = take_value(scan, &value);
+    if (status == CM_OK) status = visit(context, json_string_value(key), value, scan->error);
+    json_decref(value);
+    json_decref(key);
+    return status;
+}
+
+cm_status cm_json_each_member(const char *text, size_t len, const char *file, const char *place,
+                              cm_json_visit visit, void *context, cm_error *error) {
+    member_scan scan = {.text = text, .len = len, .file = file, .place = place, .error = error};
+    if (peek(&scan) != '{') return not_json(&scan, scan.at, "an object expected");
+    scan.at++;
+    if (peek(&scan) == '}') {
+        scan.at++;
+    } else {
+        for (char c = ','; c == ',';) {
+            CM_TRY(visit_member(&scan, visit, context));
+            c = peek(&scan);
+            if (c != ',' && c != '}') return not_json(&scan, scan.at, "',' or '}' expected");
+            scan.at++;
+        }
+    }
+    skip_blanks(&scan);
+    return scan.at == len ? CM_OK : not_json(&scan, scan.at, "end of the text expected");
+}
+
+size_t cm_json_count_members(const char *text, size_t len) {
+    size_t depth = 0, members = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == '{' || c == '['))
+            depth++;
+        else if (!in_string && (c == '}' || c == ']'))
+            depth -= depth > 0;
+        else if (!in_string && c == ':' && depth == 1)
+            members++;
+    }
+    return members;
+}
+
+/* ---- members ---- */
 
 static const char *type_name(json_type type) {
     static const char *const names[] = {

@@ -1,5 +1,5 @@
-/* JSON of strangers, through jansson: duplicate keys, NUL characters, nesting over 64 levels and texts of
- * more than 4 Mi objects and arrays or 16 Mi commas are refused. */
+/* JSON of strangers, through jansson: duplicate keys, NUL characters, nesting over 64 levels and texts whose
+ * values would take more memory than CM_JSON_BUDGET beside the text are refused. */
 #ifndef CM_IO_JSON_H
 #define CM_IO_JSON_H
 
@@ -11,6 +11,23 @@
  * messages. */
 cm_status cm_json_parse(json_t **result, const char *text, size_t len, const char *file, const char *place,
                         cm_error *error);
+
+/* What the values of a text may take. A file of few megabytes of brackets can stand for gigabytes of values.
+ */
+enum { CM_JSON_BUDGET = 48000000 };
+
+/* The same with another budget, for files that the program writes itself. */
+cm_status cm_json_parse_within(json_t **result, const char *text, size_t len, size_t budget, const char *file,
+                               const char *place, cm_error *error);
+
+/* Calls visit with each member of the object that text[len] is, in order, so that an object of a million
+ * members takes only the memory of its largest one (which keeps CM_JSON_BUDGET). key and value are borrowed.
+ * Members with the same key are visited each: that is for visit to refuse. */
+typedef cm_status (*cm_json_visit)(void *context, const char *key, json_t *value, cm_error *error);
+cm_status cm_json_each_member(const char *text, size_t len, const char *file, const char *place,
+                              cm_json_visit visit, void *context, cm_error *error);
+/* The number of members of such an object; of a text that is none any number up to its length. */
+size_t cm_json_count_members(const char *text, size_t len);
 
 /* A required member with its type; CM_DATA with the key as place. JSON_REAL takes any number (read it with
  * json_number_value), JSON_TRUE or JSON_FALSE either truth value. Borrowed. */

@@ -3,7 +3,9 @@
  * - tensors ordered by (begin, end) must cover the bytes exactly; an empty tensor begins and ends where a
  *   neighbour ends, and any number of empty tensors may share an offset;
  * - the product of a shape must fit even when a later dimension is 0;
- * - unknown fields of an entry are ignored, as upstream does; unknown and sub-byte dtypes are refused. */
+ * - unknown fields of an entry are ignored, as upstream does; unknown and sub-byte dtypes are refused;
+ * - the header is read member by member, and its tensors must not take more memory than the file is long and
+ *   48 MB: half a million tensors of a byte each are refused, half a million embeddings are not. */
 #include "io/safetensors.h"
 
 #include "base/alloc.h"
@@ -11,6 +13,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "io/json.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -56,20 +59,19 @@ static bool shape_bytes(const cm_tensor *tensor, size_t *bytes) {
 
 /* ---- reading ---- */
 
-/* The state of one read. begin and end are offsets into bytes. */
-typedef struct st_entry {
-    cm_tensor tensor;
-    size_t begin, end;
-} st_entry;
-
+/* The state of one read. While tensors come in, data is set for empty ones, too: it says where they begin. */
 typedef struct st_reader {
+    cm_safetensors *file;
     const char *path;
     const unsigned char *bytes; /* the tensors' bytes */
     size_t n_bytes;
-    st_entry *entries;
-    size_t count;
+    size_t room; /* of file->tensors */
     cm_error *error;
 } st_reader;
+
+/* What a tensor takes in file->tensors and file->names, growth included. */
+enum { TENSOR_COST = 256 };
+static const size_t free_cost = 48000000;
 
 static cm_status bad_tensor(const st_reader *reader, const char *name, const char *expected,
                             const char *found) {
@@ -112,39 +114,34 @@ static cm_status read_shape(const st_reader *reader, const json_t *object, cm_te
 }
 
 /* The two offsets, in order and inside the bytes. */
-static cm_status read_span(const st_reader *reader, const json_t *object, st_entry *entry) {
+static cm_status read_span(const st_reader *reader, const json_t *object, cm_tensor *tensor) {
     const json_t *span = json_object_get(object, "data_offsets");
     const json_t *begin = json_array_get(span, 0), *end = json_array_get(span, 1);
-    const char *name = entry->tensor.name;
     if (json_array_size(span) != 2 || !json_is_integer(begin) || !json_is_integer(end)) {
-        return bad_tensor(reader, name, "data_offsets of two whole numbers", "others, or none");
+        return bad_tensor(reader, tensor->name, "data_offsets of two whole numbers", "others, or none");
     }
     long long from = json_integer_value(begin), to = json_integer_value(end);
     if (from < 0 || to < from || (unsigned long long)to > reader->n_bytes) {
-        return bad_tensor(reader, name, cm_format("0 <= begin <= end <= %zu", reader->n_bytes).text,
+        return bad_tensor(reader, tensor->name, cm_format("0 <= begin <= end <= %zu", reader->n_bytes).text,
                           cm_format("data_offsets %lld, %lld", from, to).text);
     }
-    entry->begin = (size_t)from;
-    entry->end = (size_t)to;
+    tensor->data = reader->bytes + from;
+    tensor->bytes = (size_t)(to - from);
     return CM_OK;
 }
 
-static cm_status read_entry(const st_reader *reader, const char *name, const json_t *object,
-                            st_entry *entry) {
-    cm_tensor *tensor = &entry->tensor;
-    tensor->name = name;
+static cm_status read_entry(const st_reader *reader, const json_t *object, cm_tensor *tensor) {
+    const char *name = tensor->name;
     if (!json_is_object(object)) return bad_tensor(reader, name, "an object", "something else");
     CM_TRY(read_dtype(reader, object, tensor));
     CM_TRY(read_shape(reader, object, tensor));
-    CM_TRY(read_span(reader, object, entry));
+    CM_TRY(read_span(reader, object, tensor));
     size_t wanted;
     if (!shape_bytes(tensor, &wanted)) return bad_tensor(reader, name, "a shape that fits", "an overflow");
-    tensor->bytes = entry->end - entry->begin;
     if (tensor->bytes != wanted) {
         return bad_tensor(reader, name, cm_format("%zu bytes by shape and dtype", wanted).text,
                           cm_format("data_offsets over %zu bytes", tensor->bytes).text);
     }
-    if (tensor->bytes > 0) tensor->data = reader->bytes + entry->begin;
     return CM_OK;
 }
 
@@ -163,29 +160,48 @@ static cm_status read_metadata(const st_reader *reader, json_t *object) {
     return CM_OK;
 }
 
-static int compare_sizes(size_t a, size_t b) {
-    return (a > b) - (a < b);
+static cm_status twice(const st_reader *reader, const char *name) {
+    return cm_fail(reader->error, CM_DATA, reader->path, "header", "each name once", "%s twice", name);
+}
+
+/* One member of the header. */
+static cm_status read_member(void *context, const char *key, json_t *value, cm_error *error) {
+    st_reader *reader = context;
+    cm_safetensors *file = reader->file;
+    if (strcmp(key, metadata_key) == 0) {
+        if (file->metadata) return twice(reader, key);
+        file->metadata = json_incref(value);
+        return read_metadata(reader, value);
+    }
+    size_t length = strlen(key);
+    if (cm_map_get(file->names, key, length, NULL)) return twice(reader, key);
+    assert(file->count < reader->room);
+    if (!cm_map_put(file->names, key, length, 0)) return cm_fail_memory(error, length);
+    cm_tensor *tensor = &file->tensors[file->count];
+    tensor->name = cm_map_key(file->names, file->count++, NULL, NULL);
+    return read_entry(reader, value, tensor);
 }
 
 static int by_offset(const void *a, const void *b) {
-    const st_entry *x = a, *y = b;
-    int order = compare_sizes(x->begin, y->begin);
-    if (order == 0) order = compare_sizes(x->end, y->end);
-    return order ? order : strcmp(x->tensor.name, y->tensor.name);
+    const cm_tensor *x = a, *y = b;
+    const unsigned char *from = x->data, *other = y->data;
+    if (from != other) return from < other ? -1 : 1;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1;
+    return strcmp(x->name, y->name);
 }
 
 /* No hole, no overlap, nothing before the first or after the last. */
 static cm_status check_cover(const st_reader *reader) {
     size_t at = 0;
-    for (size_t i = 0; i < reader->count; i++) {
-        const st_entry *entry = &reader->entries[i];
-        if (entry->begin != at) {
+    for (size_t i = 0; i < reader->file->count; i++) {
+        const cm_tensor *tensor = &reader->file->tensors[i];
+        size_t begin = (size_t)((const unsigned char *)tensor->data - reader->bytes);
+        if (begin != at) {
             return bad_tensor(
-                reader, entry->tensor.name, cm_format("begin at %zu, where the bytes before end", at).text,
-                cm_format("%s: begin at %zu", entry->begin < at ? "an overlap" : "a hole", entry->begin)
-                    .text);
+                reader, tensor->name, cm_format("begin at %zu, where the bytes before end", at).text,
+                cm_format("%s: begin at %zu", begin < at ? "an overlap" : "a hole", begin).text);
         }
-        at = entry->end;
+        at += tensor->bytes;
     }
     if (at != reader->n_bytes) {
         return cm_fail(reader->error, CM_DATA, reader->path, NULL, cm_format("%zu", at).text,
@@ -194,46 +210,18 @@ static cm_status check_cover(const st_reader *reader) {
     return CM_OK;
 }
 
-/* Every entry of the header into reader->entries, sorted and checked. Names still belong to root. */
-static cm_status read_entries(st_reader *reader, json_t *root) {
-    const char *key;
-    json_t *value;
-    json_object_foreach(root, key, value) {
-        if (strcmp(key, metadata_key) == 0) {
-            CM_TRY(read_metadata(reader, value));
-        } else {
-            CM_TRY(read_entry(reader, key, value, &reader->entries[reader->count]));
-            reader->count++;
-        }
-    }
-    if (reader->count > 0) qsort(reader->entries, reader->count, sizeof *reader->entries, by_offset);
-    return check_cover(reader);
-}
-
-/* Moves the entries into file, with names of its own. */
-static bool adopt_entries(cm_safetensors *file, const st_reader *reader) {
-    file->names = cm_map_create();
-    file->tensors = cm_new(reader->count, sizeof *file->tensors);
-    if (!file->names || !file->tensors) return false;
-    for (size_t i = 0; i < reader->count; i++) {
+/* Puts the tensors into the order of their bytes. */
+static cm_status settle(const st_reader *reader) {
+    cm_safetensors *file = reader->file;
+    if (file->count > 0) qsort(file->tensors, file->count, sizeof *file->tensors, by_offset);
+    CM_TRY(check_cover(reader));
+    for (size_t i = 0; i < file->count; i++) {
         cm_tensor *tensor = &file->tensors[i];
-        *tensor = reader->entries[i].tensor;
-        if (!cm_map_put(file->names, tensor->name, strlen(tensor->name), (int64_t)i)) return false;
-        tensor->name = cm_map_key(file->names, i, NULL, NULL);
-        file->count++;
+        if (tensor->bytes == 0) tensor->data = NULL;
+        if (!cm_map_put(file->names, tensor->name, strlen(tensor->name), (int64_t)i))
+            return cm_fail_memory(reader->error, 0);
     }
-    return true;
-}
-
-static cm_status read_root(cm_safetensors *file, st_reader *reader, json_t *root) {
-    size_t size = json_object_size(root);
-    reader->entries = cm_new(size, sizeof *reader->entries);
-    if (!reader->entries) return cm_fail_memory(reader->error, 0);
-    cm_status status = read_entries(reader, root);
-    if (status == CM_OK && !adopt_entries(file, reader)) status = cm_fail_memory(reader->error, 0);
-    if (status == CM_OK) file->metadata = json_incref(json_object_get(root, metadata_key));
-    cm_free(reader->entries);
-    return status;
+    return CM_OK;
 }
 
 /* The length of the header, inside the file. */
@@ -260,17 +248,31 @@ static cm_status read_length(const unsigned char *data, size_t size, const char 
     return CM_OK;
 }
 
+/* Room for the members of the header. */
+static cm_status make_room(st_reader *reader, const char *header, size_t length) {
+    size_t most = (length + reader->n_bytes + free_cost) / TENSOR_COST;
+    reader->room = cm_json_count_members(header, length);
+    if (reader->room > most) {
+        return cm_fail(reader->error, CM_DATA, reader->path, "header",
+                       cm_format("at most %zu in a file of this size", most).text, "%zu tensors",
+                       reader->room);
+    }
+    reader->file->names = cm_map_create();
+    reader->file->tensors = cm_new(reader->room, sizeof *reader->file->tensors);
+    if (!reader->file->names || !reader->file->tensors) return cm_fail_memory(reader->error, 0);
+    return CM_OK;
+}
+
 static cm_status read_all(cm_safetensors *file, const unsigned char *data, size_t size, const char *path,
                           cm_error *error) {
     size_t length = 0;
     CM_TRY(read_length(data, size, path, &length, error));
-    json_t *root = NULL;
-    CM_TRY(cm_json_parse(&root, (const char *)data + 8, length, path, "header", error));
+    const char *header = (const char *)data + 8;
     st_reader reader = {
-        .path = path, .bytes = data + 8 + length, .n_bytes = size - 8 - length, .error = error};
-    cm_status status = read_root(file, &reader, root);
-    json_decref(root);
-    return status;
+        .file = file, .path = path, .bytes = data + 8 + length, .n_bytes = size - 8 - length, .error = error};
+    CM_TRY(make_room(&reader, header, length));
+    CM_TRY(cm_json_each_member(header, length, path, "header", read_member, &reader, error));
+    return settle(&reader);
 }
 
 cm_status cm_safetensors_read(cm_safetensors **file, const void *data, size_t size, const char *name,

@@ -13,20 +13,25 @@
 
 enum { BLOCK_BYTES = 65536 };
 
+/* Compressed text that unpacks to more than so many bytes, and to more than so many times its size, is a
+ * bomb: tables of repeated ids reach 30 times. */
+static const size_t free_unpacked = 64000000, most_ratio = 100;
+
 struct cm_stream {
     BGZF *bgzf;
     char *path;
     char *block; /* [BLOCK_BYTES] */
+    size_t unpacked;
     bool started;
 };
 
 static const char regular_file[] = "a regular file, or \"-\" for standard input";
 
 static cm_status check_kind(const struct stat *info, bool standard_input, const char *path, cm_error *error) {
-    if (S_ISDIR(info->st_mode)) return cm_fail(error, CM_DATA, path, NULL, regular_file, "a directory");
+    if (S_ISDIR(info->st_mode)) return cm_fail(error, CM_IO, path, NULL, regular_file, "a directory");
     if (standard_input || S_ISREG(info->st_mode)) return CM_OK;
     const char *found = S_ISFIFO(info->st_mode) ? "a FIFO" : "a device or socket";
-    return cm_fail(error, CM_DATA, path, NULL, regular_file, "%s", found);
+    return cm_fail(error, CM_IO, path, NULL, regular_file, "%s", found);
 }
 
 /* O_NONBLOCK: opening a FIFO must not wait for a writer before it can be refused. */
@@ -115,6 +120,14 @@ static cm_status check_start(cm_stream *stream, const char **data, size_t *size,
     return CM_OK;
 }
 
+static cm_status check_ratio(const cm_stream *stream, cm_error *error) {
+    if (!stream->bgzf->is_compressed || stream->unpacked <= free_unpacked) return CM_OK;
+    off_t packed = htell(stream->bgzf->fp);
+    if (packed < 0 || stream->unpacked / most_ratio <= (size_t)packed) return CM_OK;
+    return cm_fail(error, CM_DATA, stream->path, NULL, "text",
+                   "data that unpack to more than %zu times their size", most_ratio);
+}
+
 cm_status cm_stream_next(cm_stream *stream, const char **data, size_t *size, cm_error *error) {
     errno = 0;
     ssize_t got = bgzf_read(stream->bgzf, stream->block, BLOCK_BYTES);
@@ -123,6 +136,8 @@ cm_status cm_stream_next(cm_stream *stream, const char **data, size_t *size, cm_
     if (got < 0 || (got == 0 && stream->bgzf->no_eof_block)) return broken(stream, error);
     *data = stream->block;
     *size = (size_t)got;
+    stream->unpacked += *size;
+    CM_TRY(check_ratio(stream, error));
     if (stream->started) return CM_OK;
     stream->started = true;
     CM_TRY(check_start(stream, data, size, error));

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t max_text = (size_t)64 << 20;
+static const size_t max_text = 32000000;
 static const size_t block = (size_t)1 << 20; /* of the file that is kept while it is read */
 enum { MAX_SHARDS = 4096 };
 
@@ -128,7 +128,7 @@ static cm_status open_index(cm_weights *weights, const char *index, cm_error *er
     CM_TRY(cm_file_map_open(&map, index, error));
     cm_status status =
         map.size > max_text
-            ? cm_fail(error, CM_DATA, index, NULL, "at most 64 MB", "%zu bytes", map.size)
+            ? cm_fail(error, CM_DATA, index, NULL, "at most 32 MB", "%zu bytes", map.size)
             : cm_json_parse(&root, map.size ? (const char *)map.data : "", map.size, index, NULL, error);
     cm_file_map_close(&map);
     if (status == CM_OK) status = open_map(weights, index, root, error);
@@ -170,7 +170,7 @@ const char *cm_weights_folder(const cm_weights *weights) {
 static cm_status copy_text(const cm_file_map *map, const char *path, char **text, size_t *length,
                            cm_error *error) {
     if (map->size > max_text) {
-        return cm_fail(error, CM_DATA, path, NULL, "at most 64 MB", "%zu bytes", map->size);
+        return cm_fail(error, CM_DATA, path, NULL, "at most 32 MB", "%zu bytes", map->size);
     }
     char *copy = cm_copy_text(map->size ? (const char *)map->data : "", map->size);
     if (!copy) return cm_fail_memory(error, map->size);

@@ -21,7 +21,7 @@ void cm_weights_close(cm_weights *weights); /* NULL is allowed */
 /* The folder that was found, for config.json and the vocabulary. */
 const char *cm_weights_folder(const cm_weights *weights);
 /* Text of a file of the folder, NUL-terminated, to be freed with cm_free; *text NULL when there is none.
- * CM_DATA above 64 MB. */
+ * CM_DATA above 32 MB. */
 cm_status cm_weights_text(const cm_weights *weights, const char *name, char **text, size_t *length,
                           cm_error *error);
 /* sha256 over the tensors: each name, dtype, shape and bytes in the order of the names, so that a repacked

@@ -149,7 +149,7 @@ static cm_status read_options(const json_t *card, cm_options *options, const cha
     /* a file from before there were pair encoders does not name one */
     memcpy(options->pair_encoder, "none", sizeof "none");
     json_object_foreach(object, key, value) {
-        cm_error inner = {0};
+        cm_error inner = {.expected = "a value as text"};
         if (!json_is_string(value) || cm_options_set(options, key, json_string_value(value), &inner) != CM_OK)
             return cm_fail(error, CM_DATA, file, cm_format("card, option %s", key).text, inner.expected, "%s",
                            json_is_string(value) ? json_string_value(value) : "a value that is no text");

@@ -229,6 +229,17 @@ cm_status cm_model_check_size(const cm_model_source *from, size_t values, cm_err
                    "tensors of %zu bytes", bytes);
 }
 
+/* An option's value that a command would have refused is here a fault of the file. */
+static cm_status build_kind(cm_model *m, const cm_model_source *from, cm_error *error) {
+    cm_error reason = {0};
+    cm_status status = m->kind->build(m, from, &reason);
+    if (status == CM_USAGE)
+        return cm_fail(error, CM_MODEL, from->path, cm_format("card, option %s", reason.place).text,
+                       reason.expected, "%s", reason.found);
+    if (status != CM_OK && error) *error = reason;
+    return status;
+}
+
 cm_status cm_model_build(cm_model **model, const cm_model_source *from, cm_error *error) {
     cm_card_shape shape;
     cm_model *m = NULL;
@@ -238,7 +249,7 @@ cm_status cm_model_build(cm_model **model, const cm_model_source *from, cm_error
     if (status == CM_OK) status = cm_model_check_size(from, 2 * columns, error);
     if (status == CM_OK)
         status = cm_model_create(&m, shape.kind, shape.task, &shape.options, shape.width, error);
-    if (status == CM_OK) status = m->kind->build(m, from, error);
+    if (status == CM_OK) status = build_kind(m, from, error);
     if (status == CM_OK) status = cm_card_apply(from->card, m, from->path, error);
     if (status == CM_OK)
         *model = m;

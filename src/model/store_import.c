@@ -10,9 +10,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
-/* Members of a .npz are unpacked into memory, at most so many bytes. */
-static const size_t most_unpacked = (size_t)8 << 30;
+/* Members of a .npz are unpacked into memory, at most so many bytes for each of the file and beyond. Real
+ * embeddings hardly shrink in a zip; what grows further is a bomb. */
+static const size_t unpacked_ratio = 4, unpacked_free = 48000000;
 
 /* The tensors of the source by name. */
 typedef struct source {
@@ -21,17 +23,22 @@ typedef struct source {
     cm_map *names; /* of npy */
 } source;
 
-static bool is_zip(const char *path) {
+/* Whether path is a zip file, by its first bytes; *size its size then. Only a regular file is looked into. */
+static bool is_zip(const char *path, size_t *size) {
     char begin[2] = "";
+    struct stat facts;
+    if (stat(path, &facts) != 0 || !S_ISREG(facts.st_mode)) return false;
     FILE *file = fopen(path, "rb");
     bool zip = file && fread(begin, 1, 2, file) == 2 && memcmp(begin, "PK", 2) == 0;
     if (file) fclose(file);
+    *size = (size_t)facts.st_size;
     return zip;
 }
 
 static cm_status source_open(source *s, const char *path, cm_error *error) {
-    if (!is_zip(path)) return cm_safetensors_open(&s->safetensors, path, error);
-    CM_TRY(cm_npy_open(&s->npy, path, most_unpacked, error));
+    size_t size = 0;
+    if (!is_zip(path, &size)) return cm_safetensors_open(&s->safetensors, path, error);
+    CM_TRY(cm_npy_open(&s->npy, path, size * unpacked_ratio + unpacked_free, error));
     s->names = cm_map_create();
     for (size_t i = 0; s->names && i < cm_npy_count(s->npy); i++) {
         const char *name = cm_npy_get(s->npy, i)->name;

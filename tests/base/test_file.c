@@ -77,6 +77,30 @@ static void assert_map_refused(const char *path, const char *found) {
     assert_int_equal(map.size, 7);
 }
 
+/* What was opened stays as it was; a large file is mapped instead, and its pages can be dropped. */
+static void copies_stay(void **state) {
+    (void)state;
+    cm_file_map map;
+    assert_int_equal(replace_text(path_in("changed"), "before", NULL), CM_OK);
+    assert_int_equal(cm_file_map_open(&map, path_in("changed"), NULL), CM_OK);
+    assert_true(map.copied);
+    assert_int_equal(truncate(path_in("changed"), 2), 0);
+    cm_file_map_drop(&map, map.data, map.size);
+    assert_memory_equal(map.data, "before", 6);
+    cm_file_map_close(&map);
+    assert_int_equal(truncate(path_in("changed"), CM_FILE_COPY), 0);
+    assert_int_equal(cm_file_map_open(&map, path_in("changed"), NULL), CM_OK);
+    assert_true(map.copied);
+    cm_file_map_close(&map);
+    assert_int_equal(truncate(path_in("changed"), CM_FILE_COPY + 1), 0);
+    assert_int_equal(cm_file_map_open(&map, path_in("changed"), NULL), CM_OK);
+    assert_false(map.copied);
+    cm_file_map_drop(&map, map.data, map.size);
+    assert_int_equal(map.data[CM_FILE_COPY], 0);
+    cm_file_map_close(&map);
+    assert_int_equal(remove(path_in("changed")), 0);
+}
+
 static void parts_are_joined(void **state) {
     (void)state;
     const char *path = path_in("joined");
@@ -270,6 +294,7 @@ static void unreadable_files_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(copies_stay),
         cmocka_unit_test(parts_are_joined),
         cmocka_unit_test(old_content_is_replaced),
         cmocka_unit_test(relative_names_work),

@@ -105,9 +105,14 @@ static void size_is_limited(void **state) {
     static const struct {
         const char *item, *says;
         size_t count;
-    } large[] = {{"[],", "objects and arrays", ((size_t)4 << 20) + 1},
-                 {"0,", "commas", ((size_t)16 << 20) + 1}};
-    for (int i = 0; i < 2; i++) {
+    } large[] = {
+        {"{},", "found JSON whose values take about 55 MB of memory, expected at most 48 MB", 200000},
+        {"[],", "about 70 MB", 400000},
+        {"0,", "about 90 MB", 2000000},
+        {"\"\",", "about 95 MB", 1000000},
+        {"\"\":0,", "about 48 MB", 332000},
+        {"\"0123456789012345678901234567890123456789\"", "about 51 MB", 300000}};
+    for (int i = 0; i < 6; i++) {
         size_t width = strlen(large[i].item), len = width * large[i].count;
         char *text = cm_new(len, 1);
         assert_non_null(text);
@@ -115,6 +120,62 @@ static void size_is_limited(void **state) {
         assert_non_null(strstr(refusal(text, len), large[i].says));
         cm_free(text);
     }
+}
+
+/* ---- one member after the other ---- */
+
+static cm_status note_member(void *context, const char *key, json_t *value, cm_error *error) {
+    cm_buf *seen = context;
+    char *text = cm_json_text(value);
+    if (strcmp(key, "stop") == 0) {
+        cm_free(text);
+        return cm_fail(error, CM_USAGE, NULL, NULL, NULL, "stopped");
+    }
+    cm_buf_printf(seen, "%s=%s;", key, text);
+    cm_free(text);
+    return CM_OK;
+}
+
+static void members_are_visited(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *seen; /* NULL: refused */
+        size_t count;
+    } cases[] = {
+        {"{}", "", 0},
+        {" { } ", "", 0},
+        {"{\"a\":1}", "a=1;", 1},
+        {"{ \"a\" : [1, {\"x\":2}] ,\"b\":\"}:,\\\"{\" }", "a=[1,{\"x\":2}];b=\"}:,\\\"{\";", 2},
+        {"{\"a\":1,\"\\u0061\":-2.5e1}", "a=1;a=-25.0;", 2},
+        {"{\"a\":true}\n", "a=true;", 1},
+        {"[]", NULL, 0},
+        {"", NULL, 0},
+        {"{", NULL, 0},
+        {"{\"a\"", NULL, 0},
+        {"{\"a\":", NULL, 1},
+        {"{\"a\":1", NULL, 1},
+        {"{\"a\":1,", NULL, 1},
+        {"{\"a\":1,}", NULL, 1},
+        {"{\"a\":1}}", NULL, 1},
+        {"{\"a\":1 2}", NULL, 1},
+        {"{\"a\":[1}]}", NULL, 1},
+        {"{\"a\":\"\\\"}", NULL, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cm_buf seen = CM_BUF_EMPTY;
+        size_t len = strlen(cases[i].text);
+        cm_buf_text(&seen, "");
+        cm_status status = cm_json_each_member(cases[i].text, len, "f", "header", note_member, &seen, NULL);
+        if (status != (cases[i].seen ? CM_OK : CM_DATA))
+            fail_msg("%s: status %d", cases[i].text, (int)status);
+        if (cases[i].seen) assert_string_equal(seen.data, cases[i].seen);
+        assert_int_equal(cm_json_count_members(cases[i].text, len), cases[i].count);
+        cm_buf_clear(&seen);
+    }
+    cm_error error;
+    assert_int_equal(cm_json_each_member("{\"stop\":1}", 10, "f", NULL, note_member, NULL, &error), CM_USAGE);
+    assert_string_equal(error.found, "stopped");
+    assert_int_equal(cm_json_each_member("{\"b\":tru}", 9, "f", "header", note_member, NULL, NULL), CM_DATA);
 }
 
 static const char *member_refusal(json_t *object, const char *key, json_type type) {
@@ -170,13 +231,10 @@ static void text_is_compact_and_sorted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_texts_are_read),
-        cmocka_unit_test(bad_texts_are_refused),
-        cmocka_unit_test(place_is_named),
-        cmocka_unit_test(depth_is_limited),
-        cmocka_unit_test(size_is_limited),
-        cmocka_unit_test(members_have_types),
-        cmocka_unit_test(text_is_compact_and_sorted),
+        cmocka_unit_test(good_texts_are_read), cmocka_unit_test(bad_texts_are_refused),
+        cmocka_unit_test(place_is_named),      cmocka_unit_test(depth_is_limited),
+        cmocka_unit_test(size_is_limited),     cmocka_unit_test(members_are_visited),
+        cmocka_unit_test(members_have_types),  cmocka_unit_test(text_is_compact_and_sorted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* safetensors: every kind of bad file is refused with its reason, good ones round-trip, and the bytes written
- * are fixed. */
+/* safetensors: good files round-trip and the bytes written are fixed; truncated and changed ones are
+ * survived. The table of bad files is tests/bad_input/test_bad_safetensors.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,124 +56,9 @@ static const char *refusal(const void *data, size_t size) {
     return cm_error_line(&error, line_text, sizeof line_text);
 }
 
-static void assert_refused(const char *header, size_t n_bytes, const char *says) {
-    cm_buf image = image_of(header, strlen(header), n_bytes);
-    const char *line = refusal(image.data, image.len);
-    if (!strstr(line, says)) fail_msg("%s: got \"%s\", wanted \"%s\"", header, line, says);
-    cm_buf_clear(&image);
-}
-
-/* One entry named w. */
-#define W(dtype, shape, offsets) \
-    "{\"w\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
 /* A row "name":{...} of bytes. */
 #define U8(name, shape, offsets) \
     "\"" name "\":{\"dtype\":\"U8\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
-
-static void bad_lengths(void **state) {
-    (void)state;
-    static const struct {
-        unsigned char bytes[12];
-        size_t size;
-        const char *says;
-    } bad[] = {
-        {{0}, 0, "found 0 bytes, expected a safetensors file"},
-        {{2}, 7, "found 7 bytes, expected a safetensors file"},
-        {{0}, 8, "f: byte 8: found an empty header"},
-        {{1, 0, 0, 0, 0, 0, 0, 0, '{'}, 9, "f: header: not JSON"},
-        {{5, 0, 0, 0, 0, 0, 0, 0, '{'}, 12, "header length 5, expected at most the 4 bytes that follow"},
-        {{2, 0, 0, 0, 0, 0, 0, 0, ' ', '{', '}'}, 11, "f: byte 8: found another byte"},
-        {{2, 0, 0, 0, 0, 0, 0, 0, '[', ']'}, 10, "f: byte 8: found another byte"},
-        {{0x01, 0xe1, 0xf5, 0x05}, 12, "header length 100000001, expected at most 100000000"},
-        {{0x00, 0xe1, 0xf5, 0x05}, 12, "header length 100000000, expected at most the 4 bytes"},
-        {{0, 0, 0, 0, 0, 0, 0, 0x80}, 12, "header length 9223372036854775808"},
-        {{255, 255, 255, 255, 255, 255, 255, 255}, 12, "header length 18446744073709551615"},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_non_null(strstr(refusal(bad[i].bytes, bad[i].size), bad[i].says));
-    }
-}
-
-static void bad_json(void **state) {
-    (void)state;
-    assert_refused("{\"a\xff\":1}", 0, "unable to decode byte 0xff");
-    assert_refused("{\"a\\u0000b\":1}", 0, "\\u0000");
-    assert_refused("{} x", 0, "end of file expected");
-    assert_refused("{" U8("w", "[1]", "[0,1]") "," U8("w", "[1]", "[1,2]") "}", 2, "duplicate object key");
-    assert_refused("{" U8("w", "[1]", "[0,1]") "," U8("\\u0077", "[1]", "[1,2]") "}", 2,
-                   "duplicate object key");
-    assert_refused("{\"w\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]}}", 1,
-                   "duplicate");
-    assert_refused("{\"__metadata__\":{},\"__metadata__\":{}}", 0, "duplicate");
-    cm_buf deep = CM_BUF_EMPTY;
-    for (int i = 0; i < 100000; i++) cm_buf_text(&deep, "{\"a\":");
-    assert_refused(deep.data, 0, "deeper nesting");
-    cm_buf_clear(&deep);
-}
-
-static void bad_metadata(void **state) {
-    (void)state;
-    assert_refused("{\"__metadata__\":[]}", 0, "f: __metadata__: found something else, expected an object");
-    assert_refused("{\"__metadata__\":{\"a\":\"b\",\"c\":1}}", 0,
-                   "another value for key c, expected a string");
-    assert_refused("{\"__metadata__\":{\"a\":null}}", 0, "expected a string");
-}
-
-static void bad_entries(void **state) {
-    (void)state;
-    assert_refused("{\"w\":1}", 0, "f: tensor w: found something else, expected an object");
-    assert_refused("{\"w\":{}}", 0, "f: tensor w: found none, expected a dtype");
-    assert_refused(W("8", "[1]", "[0,1]"), 1, "expected a dtype");
-    assert_refused(W("\"F31\"", "[1]", "[0,1]"), 1, "found dtype F31, expected one of BOOL U8 I8");
-    assert_refused(W("\"F4\"", "[2]", "[0,1]"), 1, "found dtype F4, expected one of");
-    assert_refused(W("\"F6_E2M3\"", "[4]", "[0,3]"), 3, "dtype F6_E2M3");
-    assert_refused(W("\"f32\"", "[1]", "[0,4]"), 4, "dtype f32");
-    assert_refused("{\"w\":{\"dtype\":\"U8\",\"data_offsets\":[0,1]}}", 1, "found none, expected a shape");
-    assert_refused("{\"w\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1,
-                   "expected data_offsets of two whole numbers");
-    assert_refused(W("\"U8\"", "1", "[0,1]"), 1, "expected a shape");
-    assert_refused(W("\"U8\"", "[-1]", "[0,1]"), 1, "found dimension 0 of the shape");
-    assert_refused(W("\"U8\"", "[1,1.5]", "[0,1]"), 1, "found dimension 1 of the shape");
-    assert_refused(W("\"U8\"", "[1e3]", "[0,1000]"), 1000, "found dimension 0 of the shape");
-    assert_refused(W("\"U8\"", "[\"1\"]", "[0,1]"), 1, "found dimension 0 of the shape");
-    assert_refused(W("\"U8\"", "[1,1,1,1,1,1,1,1,1]", "[0,1]"), 1, "found 9, expected at most 8 dimensions");
-    assert_refused(W("\"U8\"", "[18446744073709551616]", "[0,1]"), 1, "too big");
-}
-
-static void bad_spans(void **state) {
-    (void)state;
-    assert_refused(W("\"U8\"", "[1]", "[0]"), 1, "two whole numbers");
-    assert_refused(W("\"U8\"", "[1]", "[0,1,2]"), 1, "two whole numbers");
-    assert_refused(W("\"U8\"", "[1]", "[0,1.0]"), 1, "two whole numbers");
-    assert_refused(W("\"U8\"", "[1]", "{}"), 1, "two whole numbers");
-    assert_refused(W("\"U8\"", "[1]", "[-1,0]"), 1,
-                   "found data_offsets -1, 0, expected 0 <= begin <= end <= 1");
-    assert_refused(W("\"U8\"", "[1]", "[1,0]"), 1, "data_offsets 1, 0");
-    assert_refused(W("\"U8\"", "[2]", "[0,2]"), 1, "data_offsets 0, 2");
-    assert_refused(W("\"U8\"", "[1]", "[0,9223372036854775807]"), 1, "data_offsets 0, 9223372036854775807");
-    assert_refused(W("\"U8\"", "[3]", "[0,4]"), 4, "data_offsets over 4 bytes, expected 3 bytes by shape");
-    assert_refused(W("\"F32\"", "[2]", "[0,4]"), 4, "data_offsets over 4 bytes, expected 8 bytes");
-    assert_refused(W("\"F32\"", "[]", "[0,0]"), 0, "data_offsets over 0 bytes, expected 4 bytes");
-    /* 2^64 elements, and 2^64 bytes, and an overflow before a zero */
-    assert_refused(W("\"U8\"", "[4294967296,4294967296]", "[0,0]"), 0, "found an overflow");
-    assert_refused(W("\"F64\"", "[2305843009213693952]", "[0,0]"), 0, "found an overflow");
-    assert_refused(W("\"U8\"", "[4294967296,4294967296,0]", "[0,0]"), 0, "found an overflow");
-}
-
-static void bad_cover(void **state) {
-    (void)state;
-    assert_refused(
-        "{" U8("a", "[2]", "[0,2]") "," U8("b", "[2]", "[1,3]") "}", 3,
-        "f: tensor b: found an overlap: begin at 1, expected begin at 2, where the bytes before end");
-    assert_refused("{" U8("a", "[2]", "[0,2]") "," U8("b", "[2]", "[0,2]") "}", 2,
-                   "tensor b: found an overlap");
-    assert_refused("{" U8("a", "[2]", "[0,2]") "," U8("b", "[2]", "[3,5]") "}", 5, "tensor b: found a hole");
-    assert_refused("{" U8("a", "[2]", "[1,3]") "}", 3, "tensor a: found a hole: begin at 1");
-    assert_refused("{" U8("a", "[2]", "[0,2]") "}", 3, "found 3 bytes after the header, expected 2");
-    assert_refused("{}", 1, "found 1 bytes after the header, expected 0");
-    assert_refused("{" U8("a", "[2]", "[0,2]") "," U8("z", "[0]", "[1,1]") "}", 2,
-                   "tensor z: found an overlap");
-}
 
 static void good_files(void **state) {
     (void)state;
@@ -455,16 +340,11 @@ static void an_oversized_header_is_not_written(void **state) {
     free(value);
 }
 
-static void files_that_cannot_be_opened(void **state) {
+static void folders_that_are_not_there(void **state) {
     (void)state;
     cm_safetensors *file = NULL;
     cm_error error;
     assert_int_equal(cm_safetensors_open(&file, "absent.safetensors", &error), CM_IO);
-    assert_int_equal(cm_safetensors_open(&file, "/dev/zero", &error), CM_IO);
-    assert_string_equal(error.found, "a device");
-    assert_int_equal(cm_file_replace(path, NULL, 0, NULL), CM_OK);
-    assert_int_equal(cm_safetensors_open(&file, path, &error), CM_DATA);
-    assert_string_equal(error.file, path);
     assert_null(file);
     assert_int_equal(cm_safetensors_write("absent/x", sample, 1, NULL, 0, &error), CM_IO);
 }
@@ -490,12 +370,6 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_lengths),
-        cmocka_unit_test(bad_json),
-        cmocka_unit_test(bad_metadata),
-        cmocka_unit_test(bad_entries),
-        cmocka_unit_test(bad_spans),
-        cmocka_unit_test(bad_cover),
         cmocka_unit_test(good_files),
         cmocka_unit_test(no_tensors_is_a_file),
         cmocka_unit_test(dtypes_have_names_and_sizes),
@@ -508,7 +382,7 @@ int main(void) {
         cmocka_unit_test(bad_content_is_not_written),
         cmocka_unit_test(only_utf8_is_written),
         cmocka_unit_test(an_oversized_header_is_not_written),
-        cmocka_unit_test(files_that_cannot_be_opened),
+        cmocka_unit_test(folders_that_are_not_there),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);

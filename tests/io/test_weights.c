@@ -319,7 +319,7 @@ static void texts(void **state) {
     write_text("plain/vocab.txt", "");
     assert_int_equal(truncate(in_root("plain/vocab.txt"), (off_t)65 << 20), 0);
     assert_int_equal(cm_weights_text(weights, "vocab.txt", &text, &length, &error), CM_DATA);
-    assert_says(&error, "expected at most 64 MB");
+    assert_says(&error, "expected at most 32 MB");
     cm_weights_close(weights);
 }
 
