@@ -23,6 +23,9 @@ constexpr size_t length_limit = 5000;
 constexpr int nesting_limit = 200;
 /* Perceiving stereochemistry takes time cubic in the atoms: 0.7 s for a chain of 1,000, 10 s for 2,000. */
 constexpr unsigned atom_limit = 1000;
+/* Atoms that join many rings make the search for rings slow (8 s for three atoms with 150 bridges between
+ * them), and beyond 127 neighbours RDKit loses count. Sandwich compounds have 10 or 12. */
+constexpr unsigned degree_limit = 16;
 constexpr unsigned morgan_radius = 2;
 
 struct source {
@@ -64,15 +67,19 @@ cm_status check_text(const char *smiles, const source &from) {
     return CM_OK;
 }
 
-/* Limits on the graph, before the costly steps: atoms, and every atom an element ('*' stands for an open
- * place: what binds is then not known). */
+/* Limits on the graph, before the costly steps: atoms, their neighbours, and every atom an element ('*'
+ * stands for an open place: what binds is then not known). */
 cm_status check_graph(const RDKit::RWMol &graph, const source &from) {
     if (graph.getNumAtoms() == 0) return refuse(from, "a molecule", "no atom");
     if (graph.getNumAtoms() > atom_limit)
         return refuse(from, "at most 1000 atoms", cm_format("%u atoms", graph.getNumAtoms()).text);
-    for (const RDKit::Atom *atom : graph.atoms())
+    for (const RDKit::Atom *atom : graph.atoms()) {
         if (atom->getAtomicNum() == 0)
             return refuse(from, "elements only", "an atom without element ('*' or an R group)");
+        if (atom->getDegree() > degree_limit)
+            return refuse(from, "at most 16 neighbours of an atom",
+                          cm_format("atom %u with %u", atom->getIdx() + 1, atom->getDegree()).text);
+    }
     return CM_OK;
 }
 

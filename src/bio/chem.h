@@ -13,11 +13,11 @@ extern "C" {
 const char *cm_chem_version(void);
 
 /* Canonical SMILES (isomeric) of smiles into out[size]; CM_DATA when RDKit cannot read it, when it is longer
- * than 5,000 characters, has more than 1,000 atoms (RDKit's cost explodes on giants), is nested deeper than
- * 200, has no atom, an atom that is no element ('*', R groups), or anything behind a blank (a name,
- * CXSMILES), or when the canonical text does not fit. Several fragments (salts) are one molecule. RDKit
- * recurses over the atoms: the calling thread needs a stack of 1 MiB. file and name name the record in
- * messages. NULL out: only checks. */
+ * than 5,000 characters, is nested deeper than 200, has more than 1,000 atoms or an atom with more than 16
+ * neighbours (RDKit's cost explodes on giants), has no atom, an atom that is no element ('*', R groups), or
+ * anything behind a blank (a name, CXSMILES), or when the canonical text does not fit. Several fragments
+ * (salts) are one molecule. RDKit recurses over the atoms: the calling thread needs a stack of 1 MiB. file
+ * and name name the record in messages. NULL out: only checks. */
 cm_status cm_chem_canonical(const char *smiles, char *out, size_t size, const char *file, const char *name,
                             cm_error *error);
 

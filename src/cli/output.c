@@ -79,10 +79,33 @@ static void csv_cell(FILE *stream, const char *cell) {
     fputc('"', stream);
 }
 
+/* Bytes of the UTF-8 character at text, 0 when it is none (RFC 3629). */
+static size_t utf8_length(const char *text) {
+    const unsigned char *c = (const unsigned char *)text;
+    size_t length = c[0] < 0x80                   ? 1
+                    : c[0] >= 0xc2 && c[0] < 0xe0 ? 2
+                    : c[0] >> 4 == 14             ? 3
+                    : c[0] >= 0xf0 && c[0] < 0xf5 ? 4
+                                                  : 0;
+    for (size_t i = 1; i < length; i++)
+        if (c[i] >> 6 != 2) return 0;
+    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90)) return 0; /* overlong */
+    if ((c[0] == 0xed && c[1] >= 0xa0) || (c[0] == 0xf4 && c[1] >= 0x90))
+        return 0; /* surrogates, too large */
+    return length;
+}
+
+/* Bytes that are no UTF-8 become U+FFFD: JSON cannot hold them. */
 static void json_cell(FILE *stream, const char *cell) {
     fputc('"', stream);
     for (; *cell; cell++) {
-        if (*cell == '"' || *cell == '\\')
+        size_t length = utf8_length(cell);
+        if (length == 0)
+            fputs("\\ufffd", stream);
+        else if (length > 1) {
+            fwrite(cell, 1, length, stream);
+            cell += length - 1;
+        } else if (*cell == '"' || *cell == '\\')
             fprintf(stream, "\\%c", *cell);
         else if ((unsigned char)*cell < 0x20)
             fprintf(stream, "\\u%04x", (unsigned)*cell);

@@ -186,14 +186,23 @@ static cm_status append(cm_molecules *molecules, const char *id, size_t id_lengt
     return CM_OK;
 }
 
+cm_status cm_molecule_check_id(const char *id, size_t length, const char *file, const char *place,
+                               cm_error *error) {
+    if (length == 0) return cm_fail(error, CM_DATA, file, place, "an id", "none");
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)id[i] < ' ' || id[i] == 0x7f)
+            return cm_fail(error, CM_DATA, file, place,
+                           "an id without tabs, line ends and other control bytes",
+                           "a control byte at position %zu", i + 1);
+    return CM_OK;
+}
+
 static cm_status add_record(cm_molecules *molecules, const char *name, const char *text, size_t length,
                             long number, cm_error *error) {
     size_t id_length;
     const char *id = cm_trim(name, &id_length);
-    if (id_length == 0)
-        return cm_fail(error, CM_DATA, molecules->path,
-                       cm_format("%s %ld", molecules->type == CM_MOLECULE ? "line" : "record", number).text,
-                       "an id", "none");
+    cm_text place = cm_format("%s %ld", molecules->type == CM_MOLECULE ? "line" : "record", number);
+    CM_TRY(cm_molecule_check_id(id, id_length, molecules->path, place.text, error));
     int64_t earlier;
     if (cm_map_get(molecules->by_id, id, id_length, &earlier))
         return repeated_id(molecules, &molecules->records[earlier], text, length, number, error);

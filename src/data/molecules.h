@@ -65,6 +65,11 @@ cm_status cm_molecule_normalise(cm_molecule_type type, const char *text, size_t 
                                 const char *name, char **out, int64_t *out_length, int64_t *unknown,
                                 cm_error *error);
 
+/* CM_DATA for an id that is empty or holds a control byte: a table of output could not keep it in its cell.
+ */
+cm_status cm_molecule_check_id(const char *id, size_t length, const char *file, const char *place,
+                               cm_error *error);
+
 /* text without blanks at both ends; *length its length. */
 const char *cm_trim(const char *text, size_t *length);
 

@@ -65,16 +65,15 @@ static cm_status find_record(reading *r, int side, cm_record **record, cm_error 
     if (!id) return cm_fail_memory(error, length);
     *record = cm_molecules_find(r->molecules[side], id);
     cm_status status = CM_OK;
-    if (!*record) {
+    if (!*record && r->options->bad_records == CM_BAD_SKIP) {
         cm_error reason = {0};
-        status = unknown_id(r, side, id, &reason);
-        if (r->options->bad_records == CM_BAD_SKIP) {
-            status = CM_OK;
-            if (r->out->unknown_ids++ == 0)
-                cm_error_line(&reason, r->out->first_unknown, sizeof r->out->first_unknown);
-        } else if (error) {
-            *error = reason;
+        /* only the first is looked into: the search for a similar id goes over all records */
+        if (r->out->unknown_ids++ == 0) {
+            unknown_id(r, side, id, &reason);
+            cm_error_line(&reason, r->out->first_unknown, sizeof r->out->first_unknown);
         }
+    } else if (!*record) {
+        status = unknown_id(r, side, id, error);
     }
     cm_free(id);
     return status;

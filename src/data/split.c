@@ -97,7 +97,9 @@ cm_status cm_split_hold_out(const cm_dataset *dataset, const int64_t *index, int
                             uint64_t seed, bool *held, cm_error *error) {
     if (!(share > 0 && share < 1))
         return cm_fail(error, CM_USAGE, NULL, NULL, "a share between 0 and 1", "%g", share);
-    if (n < 2) return cm_fail(error, CM_DATA, NULL, NULL, "2 or more pairs to split", "%lld", (long long)n);
+    if (n < 2)
+        return cm_fail(error, CM_DATA, NULL, "inner validation", "2 or more training pairs, or no validation",
+                       "%lld", (long long)n);
     strata s;
     CM_TRY(make_strata(&s, dataset, index, n, seed, PURPOSE_HOLD_OUT, error));
     int64_t target = llround(share * (double)n), begin = 0;

@@ -54,7 +54,8 @@ static cm_status choose_kind(const cm_eval_request *r, const cm_dataset *d, cons
                              cm_error *error) {
     if (!r->split && r->folds == 0 && d->n_folds < 2)
         return cm_fail(error, CM_USAGE, NULL, "folds",
-                       "a number of folds, or a fold column with two or more values", "neither");
+                       "a number of folds, or a fold column with two or more values", "%s",
+                       d->n_folds == 1 ? "a fold column with one value" : "neither");
     const char *name = r->split ? r->split : r->folds > 0 ? "stratified" : "column";
     *kind = cm_split_kind_find(name);
     if (!*kind)

@@ -73,14 +73,14 @@ static cm_status next_raw(cm_molecule_stream *s, raw_record *record, bool *more,
     record->number = cm_table_line(s->table);
     record->id = cm_trim(cm_table_cell(s->table, s->id_column), &record->id_length);
     record->text = cm_trim(cm_table_cell(s->table, s->smiles_column), &record->length);
-    if (record->id_length > 0) return CM_OK;
-    return cm_fail(error, CM_DATA, s->path, cm_format("line %ld, column id", record->number).text, "an id",
-                   "an empty cell");
+    return CM_OK;
 }
 
 /* *repeat: the same id and text were there before. */
 static cm_status check_id(cm_molecule_stream *s, const raw_record *record, bool *repeat, cm_error *error) {
     char hex[65];
+    cm_text place = cm_format("%s %ld", s->fasta ? "record" : "line", record->number);
+    CM_TRY(cm_molecule_check_id(record->id, record->id_length, s->path, place.text, error));
     if (!cm_sha256_of(record->text, record->length, hex)) return cm_fail_memory(error, 0);
     hex[15] = '\0';
     int64_t digest = strtoll(hex, NULL, 16), earlier;

@@ -1,4 +1,5 @@
-/* Chemistry: the SMILES that are read, those that are refused, and fingerprints. */
+/* Chemistry: fingerprints, graphs, and that the molecules of published tables are read. The table of SMILES
+ * that are read and refused is tests/bad_input/test_bad_smiles.c. */
 #include "bio/chem.h"
 #include "bio/smiles.h"
 #include "io/table.h"
@@ -14,120 +15,6 @@
 #include <cmocka.h>
 
 #include "fail_alloc.h"
-
-typedef struct chem_case {
-    const char *smiles;
-    cm_status status;
-    const char *expected; /* canonical SMILES, or part of the message */
-} chem_case;
-
-static const chem_case cases[] = {
-    {"OCC", CM_OK, "CCO"},
-    {"C1=CC=CC=C1", CM_OK, "c1ccccc1"},
-    {"[H]O[H]", CM_OK, "O"},
-    {"[Na+].[Cl-]", CM_OK, "[Cl-].[Na+]"},
-    {"C%(100)CC%(100)", CM_OK, "C1CC1"},
-    {"F/C=C/F", CM_OK, "F/C=C/F"},
-    {"N[C@@H](C)C(=O)O", CM_OK, "C[C@H](N)C(=O)O"},
-    {"C[C@H](C)C", CM_OK, "CC(C)C"}, /* a mark where there is no centre is dropped */
-    {"[13CH4]", CM_OK, "[13CH4]"},
-    {"C->[Fe]", CM_OK, "C->[Fe]"},
-    {"[999C]", CM_OK, "[999C]"},
-    {"C=1CC-1", CM_OK, "C1=CC1"}, /* of two ring bonds that differ RDKit takes the first */
-
-    {"", CM_DATA, "found none (it is empty)"},
-    {"C(", CM_DATA, "found 'C(', expected a SMILES that RDKit can read"},
-    {"C)", CM_DATA, "RDKit can read"},
-    {"C1CC", CM_DATA, "RDKit can read"},
-    {"%", CM_DATA, "RDKit can read"},
-    {"C%1", CM_DATA, "RDKit can read"},
-    {"%(100)", CM_DATA, "RDKit can read"},
-    {"C11", CM_DATA, "RDKit can read"},
-    {"1CC1", CM_DATA, "RDKit can read"},
-    {"C(1)CC1", CM_DATA, NULL},
-    {"[C", CM_DATA, "RDKit can read"},
-    {"[Xx]", CM_DATA, "RDKit can read"},
-    {"[]", CM_DATA, "RDKit can read"},
-    {".", CM_DATA, "RDKit can read"},
-    {".C", CM_DATA, "RDKit can read"},
-    {"C.", CM_DATA, "RDKit can read"},
-    {"CC>>CO", CM_DATA, "RDKit can read"},
-    {"->", CM_DATA, "RDKit can read"},
-    {"[R]", CM_DATA, "RDKit can read"},
-    {"=SUM(A1)", CM_DATA, "RDKit can read"},
-    {"c1cccc1", CM_DATA, "kekulize"},
-    {"C(C)(C)(C)(C)C", CM_DATA, "valence"},
-    {"C*", CM_DATA, "an atom without element"},
-    {"[*:1]CC", CM_DATA, "an atom without element"},
-    {"CCO ethanol", CM_DATA, "' ' at position 4, expected a SMILES alone"},
-    {"CCO |$;;R$|", CM_DATA, "' ' at position 4"},
-    {" CCO", CM_DATA, "' ' at position 1"},
-    {"CCO\n", CM_DATA, "at position 4"},
-    {"C\xc3\xa9", CM_DATA, "at position 2"},
-};
-
-static void test_cases(void **state) {
-    (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char out[64] = "untouched", line[1024];
-        cm_error error = {.status = CM_OK};
-        cm_status status = cm_chem_canonical(cases[i].smiles, out, sizeof out, "m.tsv", "id", &error);
-        cm_error_line(&error, line, sizeof line);
-        if (status != cases[i].status)
-            fail_msg("'%s': status %d %s %s", cases[i].smiles, (int)status, out, line);
-        assert_int_equal(cm_chem_canonical(cases[i].smiles, NULL, 0, NULL, NULL, NULL), status);
-        if (status == CM_OK) {
-            assert_string_equal(out, cases[i].expected);
-            continue;
-        }
-        assert_string_equal(out, "untouched");
-        assert_string_equal(error.file, "m.tsv");
-        assert_string_equal(error.place, "record id");
-        if (cases[i].expected != NULL && strstr(line, cases[i].expected) == NULL)
-            fail_msg("'%s': %s", cases[i].smiles, line);
-    }
-}
-
-static void repeat(char *out, const char *piece, int times) {
-    for (int i = 0; i < times; i++) memcpy(out + (size_t)i * strlen(piece), piece, strlen(piece));
-    out[(size_t)times * strlen(piece)] = '\0';
-}
-
-static void expect_refused(const char *smiles, const char *part) {
-    char line[1024];
-    cm_error error = {.status = CM_OK};
-    assert_int_equal(cm_chem_canonical(smiles, NULL, 0, NULL, NULL, &error), CM_DATA);
-    cm_error_line(&error, line, sizeof line);
-    if (strstr(line, part) == NULL) fail_msg("%s", line);
-}
-
-/* Limits of length, depth and atoms are reached and not crossed. */
-static void test_limits(void **state) {
-    (void)state;
-    char *text = malloc(1000001);
-    assert_non_null(text);
-    repeat(text, "C", 1000000);
-    expect_refused(text, "at most 5000 characters");
-    text[14000] = '\0';
-    expect_refused(text, "at most 5000 characters");
-    text[5000] = '\0';
-    expect_refused(text, "found 5000 atoms, expected at most 1000");
-    text[1001] = '\0';
-    expect_refused(text, "found 1001 atoms");
-    text[1000] = '\0';
-    assert_int_equal(cm_chem_canonical(text, NULL, 0, NULL, NULL, NULL), CM_OK);
-    repeat(text, "C(", 200);
-    strcat(text, "C");
-    repeat(text + strlen(text), ")", 200);
-    assert_int_equal(cm_chem_canonical(text, NULL, 0, NULL, NULL, NULL), CM_OK);
-    repeat(text, "C(", 201);
-    expect_refused(text, "found deeper ones, expected brackets at most 200 deep");
-    repeat(text, "(", 4999);
-    expect_refused(text, "deeper ones");
-    repeat(text, "[", 4999);
-    expect_refused(text, "deeper ones");
-    free(text);
-}
 
 static void test_output_size(void **state) {
     (void)state;
@@ -318,7 +205,6 @@ static void test_data_davis(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),       cmocka_unit_test(test_limits),
         cmocka_unit_test(test_output_size), cmocka_unit_test(test_version),
         cmocka_unit_test(test_morgan),      cmocka_unit_test(test_morgan_refuses),
         cmocka_unit_test(test_graph),       cmocka_unit_test(test_graph_refuses),
