@@ -80,20 +80,6 @@ cm_status cm_net_count(const cm_options *options, const int64_t width[CM_SIDES],
     return status;
 }
 
-cm_status cm_net_create_sides(cm_net **net, const cm_options *options, const int64_t width[CM_SIDES],
-                              cm_error *error) {
-    return create(net, options, width, true, error);
-}
-
-cm_status cm_net_measure(const cm_options *options, const int64_t width[CM_SIDES], int64_t *values,
-                         cm_error *error) {
-    cm_net *net = NULL;
-    CM_TRY(create(&net, options, width, false, error));
-    *values = cm_net_size(net);
-    cm_net_destroy(net);
-    return CM_OK;
-}
-
 void cm_net_destroy(cm_net *net) {
     if (!net) return;
     cm_params_destroy(net->params);
