@@ -19,11 +19,13 @@ enum { MAX_SHARDS = 4096 };
 typedef struct wt_entry {
     const cm_tensor *tensor;
     const cm_safetensors *shard;
+    const char *file; /* the shard's path */
 } wt_entry;
 
 struct cm_weights {
     weights_path folder;
     cm_safetensors **shards;
+    char **files; /* their paths */
     size_t n_shards;
     wt_entry *entries; /* by name */
     size_t count, bytes;
@@ -41,28 +43,46 @@ static void sort_entries(cm_weights *weights) {
     for (size_t i = 0; i < weights->count; i++) weights->bytes += weights->entries[i].tensor->bytes;
 }
 
+/* Room for so many shards. */
+static bool make_shards(cm_weights *weights, size_t most) {
+    weights->shards = cm_new(most, sizeof(cm_safetensors *));
+    weights->files = cm_new(most, sizeof(char *));
+    return weights->shards && weights->files;
+}
+
+/* Opens the next shard. */
+static cm_status add_shard(cm_weights *weights, const char *path, cm_error *error) {
+    char *copy = cm_copy_text(path, strlen(path));
+    if (!copy) return cm_fail_memory(error, strlen(path));
+    cm_status status = cm_safetensors_open(&weights->shards[weights->n_shards], path, error);
+    if (status != CM_OK) {
+        cm_free(copy);
+        return status;
+    }
+    weights->files[weights->n_shards++] = copy;
+    return CM_OK;
+}
+
 static cm_status open_single(cm_weights *weights, const char *path, cm_error *error) {
-    weights->shards = cm_new(1, sizeof(cm_safetensors *));
-    if (!weights->shards) return cm_fail_memory(error, 0);
-    CM_TRY(cm_safetensors_open(&weights->shards[0], path, error));
-    weights->n_shards = 1;
+    if (!make_shards(weights, 1)) return cm_fail_memory(error, 0);
+    CM_TRY(add_shard(weights, path, error));
     const cm_safetensors *shard = weights->shards[0];
     size_t count = cm_safetensors_count(shard);
     weights->entries = cm_new(count, sizeof *weights->entries);
     if (!weights->entries) return cm_fail_memory(error, 0);
     for (size_t i = 0; i < count; i++) {
-        weights->entries[i] = (wt_entry){.tensor = cm_safetensors_get(shard, i), .shard = shard};
+        weights->entries[i] = (wt_entry){cm_safetensors_get(shard, i), shard, weights->files[0]};
     }
     weights->count = count;
     return CM_OK;
 }
 
-/* The shard of this name, opened when it is new. names: name -> number. */
+/* The number of the shard of this name, opened when it is new. names: name -> number. */
 static cm_status open_shard(cm_weights *weights, json_t *names, const char *index, const char *name,
-                            const cm_safetensors **shard, cm_error *error) {
+                            size_t *shard, cm_error *error) {
     const json_t *known = json_object_get(names, name);
     if (known) {
-        *shard = weights->shards[json_integer_value(known)];
+        *shard = (size_t)json_integer_value(known);
         return CM_OK;
     }
     weights_path path;
@@ -81,9 +101,9 @@ static cm_status open_shard(cm_weights *weights, json_t *names, const char *inde
         return cm_fail(error, CM_MODEL, index, "weight_map", "all files beside the index", "%s is not there",
                        name);
     }
-    CM_TRY(cm_safetensors_open(&weights->shards[weights->n_shards], path.text, error));
-    *shard = weights->shards[weights->n_shards];
-    if (json_object_set_new(names, name, json_integer((json_int_t)weights->n_shards++)) != 0) {
+    *shard = weights->n_shards;
+    CM_TRY(add_shard(weights, path.text, error));
+    if (json_object_set_new(names, name, json_integer((json_int_t)*shard)) != 0) {
         return cm_fail_memory(error, 0);
     }
     return CM_OK;
@@ -96,14 +116,15 @@ static cm_status read_map(cm_weights *weights, const char *index, const json_t *
     json_object_foreach((json_t *)(uintptr_t)map, key, value) {
         const char *name = json_string_value(value);
         cm_text place = cm_format("tensor %s", key);
-        const cm_safetensors *shard = NULL;
+        size_t shard = 0;
         if (!name) return cm_fail(error, CM_DATA, index, place.text, "the name of a file", "another value");
         CM_TRY(open_shard(weights, names, index, name, &shard, error));
-        const cm_tensor *tensor = cm_safetensors_find(shard, key);
+        const cm_tensor *tensor = cm_safetensors_find(weights->shards[shard], key);
         if (!tensor)
             return cm_fail(error, CM_DATA, index, place.text, "a tensor of the file named", "none in %s",
                            name);
-        weights->entries[weights->count++] = (wt_entry){.tensor = tensor, .shard = shard};
+        weights->entries[weights->count++] =
+            (wt_entry){tensor, weights->shards[shard], weights->files[shard]};
     }
     return CM_OK;
 }
@@ -112,12 +133,11 @@ static cm_status open_map(cm_weights *weights, const char *index, const json_t *
     json_t *map = NULL;
     CM_TRY(cm_json_member(root, "weight_map", JSON_OBJECT, &map, index, error));
     size_t count = json_object_size(map);
-    weights->shards = cm_new(count < MAX_SHARDS ? count : MAX_SHARDS, sizeof(cm_safetensors *));
+    bool room = make_shards(weights, count < MAX_SHARDS ? count : MAX_SHARDS);
     weights->entries = cm_new(count, sizeof *weights->entries);
     json_t *names = json_object();
-    cm_status status = weights->shards && weights->entries && names
-                           ? read_map(weights, index, map, names, error)
-                           : cm_fail_memory(error, 0);
+    cm_status status = room && weights->entries && names ? read_map(weights, index, map, names, error)
+                                                         : cm_fail_memory(error, 0);
     json_decref(names);
     return status;
 }
@@ -155,8 +175,12 @@ cm_status cm_weights_open(cm_weights **weights, const char *reference, cm_error 
 
 void cm_weights_close(cm_weights *weights) {
     if (!weights) return;
-    for (size_t i = 0; i < weights->n_shards; i++) cm_safetensors_close(weights->shards[i]);
+    for (size_t i = 0; i < weights->n_shards; i++) {
+        cm_safetensors_close(weights->shards[i]);
+        cm_free(weights->files[i]);
+    }
     cm_free(weights->shards);
+    cm_free(weights->files);
     cm_free(weights->entries);
     cm_free(weights);
 }
@@ -318,8 +342,7 @@ static void drop_blocks(const wt_entry *entry, size_t from, size_t to) {
 }
 
 /* Elements [at, at + n) of a tensor. */
-static cm_status read_elements(const cm_weights *weights, const wt_entry *entry, size_t at, size_t n,
-                               float *out, cm_error *error) {
+static cm_status read_elements(const wt_entry *entry, size_t at, size_t n, float *out, cm_error *error) {
     const cm_tensor *tensor = entry->tensor;
     size_t size = cm_dtype_bytes(tensor->dtype), step = block / size;
     for (size_t done = 0; done < n; done += step) {
@@ -328,7 +351,7 @@ static cm_status read_elements(const cm_weights *weights, const wt_entry *entry,
         drop_blocks(entry, from, from + m * size);
         size_t bad = first_not_finite(out + done, m);
         if (bad < m) {
-            return cm_fail(error, CM_NUMERIC, weights->folder.text, cm_format("tensor %s", tensor->name).text,
+            return cm_fail(error, CM_NUMERIC, entry->file, cm_format("tensor %s", tensor->name).text,
                            "finite numbers", "another value at element %zu", at + done + bad);
         }
     }
@@ -343,10 +366,10 @@ cm_status cm_weights_f32(const cm_weights *weights, const cm_tensor *tensor, int
     assert(entry && entry->tensor == tensor && first >= 0 && rows >= 0 && first <= n_rows &&
            rows <= n_rows - first);
     if (dtype != CM_DTYPE_F32 && dtype != CM_DTYPE_F16 && dtype != CM_DTYPE_BF16 && dtype != CM_DTYPE_F64) {
-        return cm_fail(error, CM_DATA, weights->folder.text, cm_format("tensor %s", tensor->name).text,
+        return cm_fail(error, CM_DATA, entry->file, cm_format("tensor %s", tensor->name).text,
                        "F32, F16, BF16 or F64", "%s", cm_dtype_name(dtype));
     }
     if (tensor->bytes == 0) return CM_OK;
     size_t width = tensor->bytes / cm_dtype_bytes(dtype) / (size_t)n_rows;
-    return read_elements(weights, entry, (size_t)first * width, (size_t)rows * width, out, error);
+    return read_elements(entry, (size_t)first * width, (size_t)rows * width, out, error);
 }

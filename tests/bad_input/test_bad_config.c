@@ -228,6 +228,22 @@ static cm_status read_checkpoint(const char *path, char *note, size_t size, cm_e
     return status;
 }
 
+/* The same with four bytes of 255 at byte number of its tensors: a weight that is no number. */
+static void make_not_finite(const bad_row *row, const char *path) {
+    char name[256], bytes[16];
+    make_checkpoint(row, path);
+    snprintf(name, sizeof name, "%s/model.safetensors", path);
+    FILE *file = fopen(name, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fread(bytes, 1, 8, file), 8);
+    assert_int_equal(fseek(file,
+                           8 + (unsigned char)bytes[0] + 256L * (unsigned char)bytes[1] + (long)row->number,
+                           SEEK_SET),
+                     0);
+    fputs("\xff\xff\xff\xff", file);
+    assert_int_equal(fclose(file), 0);
+}
+
 #define EMBED "embed --encoder esm2:IN --a examples/protein.fasta --out OUT --no-store --quiet"
 #define CONFIG(name, edit, status, says) \
     { name, edit, 0, status, says, make_checkpoint, 0, EMBED }
@@ -284,6 +300,10 @@ static const bad_row configs[] = {
            "config.json, key model_type: found bert, expected esm"),
     CONFIG("a family as a number", KEY("model_type", "\"esm\"", "1"), CM_MODEL,
            "key model_type: found no text"),
+    {"a weight that is no number", "{}", 0, CM_NUMERIC,
+     "/in/model.safetensors: tensor esm.embeddings.word_embeddings.weight: found another value at element 0, "
+     "expected finite numbers",
+     make_not_finite, 8228, EMBED},
     INDEX("an index that leads out", "{\"weight_map\":{\"w\":\"../part.safetensors\"}}", CM_DATA,
           "weight_map: found ../part.safetensors, expected the name of a .safetensors file beside the index"),
     INDEX("an index with an absolute path", "{\"weight_map\":{\"w\":\"/tmp/part.safetensors\"}}", CM_DATA,
