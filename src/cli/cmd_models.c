@@ -67,16 +67,21 @@ static cm_status print_list(cm_error *error) {
     return cm_checkpoint_list(print_checkpoint_line, NULL, error);
 }
 
-static cm_status print_checkpoint(const char *reference, cm_error *error) {
-    cm_checkpoint *checkpoint = NULL;
+static cm_status describe(cm_checkpoint *checkpoint, cm_error *error) {
     cm_checkpoint_info info;
-    cm_status status = cm_checkpoint_open(&checkpoint, reference, error);
-    if (status == CM_OK) status = cm_checkpoint_describe(checkpoint, &info, error);
+    cm_status status = cm_checkpoint_describe(checkpoint, &info, error);
     if (status == CM_OK)
         printf("family\t%s\ntitle\t%s\nlicence\t%s\npooling\t%s\nlayers\t%ld\nwidth\t%ld\n"
                "tensors\t%zu\nbytes\t%zu\nsha256\t%s\nfolder\t%s\n",
                *info.line.family ? info.line.family : "unknown", info.title, info.licence, info.pooling,
                info.line.layers, info.line.width, info.tensors, info.line.bytes, info.sha256, info.line.path);
+    return status;
+}
+
+static cm_status print_checkpoint(const char *reference, cm_error *error) {
+    cm_checkpoint *checkpoint = NULL;
+    cm_status status = cm_checkpoint_open(&checkpoint, reference, error);
+    if (status == CM_OK) status = describe(checkpoint, error);
     cm_checkpoint_close(checkpoint);
     return status;
 }
@@ -86,9 +91,8 @@ static cm_status verify(const char *reference, const cm_runtime *runtime, cm_err
     cm_checkpoint_report report;
     cm_status status = cm_checkpoint_open(&checkpoint, reference, error);
     if (status == CM_OK) status = cm_checkpoint_verify(checkpoint, &report, runtime, error);
+    if (status == CM_OK) status = describe(checkpoint, error);
     cm_checkpoint_close(checkpoint);
-    if (status != CM_OK) return status;
-    status = print_checkpoint(reference, error);
     if (status != CM_OK) return status;
     printf("checked\t%zu tensors, %zu values, all finite\n", report.tensors, report.values);
     if (report.golden > 0)

@@ -21,6 +21,7 @@ typedef struct cm_weight_row {
 /* The published output for one input, for people who have the weights; selftest runs it. */
 typedef struct cm_golden {
     const char *checkpoint; /* "facebook/esm2_t6_8M_UR50D" */
+    const char *sha256;     /* of its weights (cm_weights_sha256); NULL: it is known by its name */
     const char *text;       /* input; NULL: ids */
     const int32_t *ids;
     int n_ids;

@@ -42,6 +42,20 @@ static const cm_weight_row weights[CM_ROLE_COUNT] = {
     [CM_ROLE_FEED_NORM_BIAS] = {{LAYER "output.LayerNorm.beta"}, "H", false},
 };
 
+/* The first columns of the published output for AAA (mana438/RNABERT), with the published weights. */
+static const float golden_values[] = {-0.010992482f, 0.006789595f, 0.0f, -0.044140987f, -0.04634976f,
+                                      -0.016011378f, 0.00753054f,  0.0f, -0.03916449f,  -0.06578387f,
+                                      -0.007768147f, 0.013152838f, 0.0f, -0.05018366f,  -0.03933338f};
+static const cm_golden golden[] = {
+    {.checkpoint = "mana438/RNABERT",
+     .sha256 = "7f7dea5240dc6573d57efa250201d38d8655cf13f6b65c582863016f5e503902",
+     .text = "AAA",
+     .rows = 3,
+     .cols = 5,
+     .values = golden_values,
+     .tolerance = 1e-6},
+    {.checkpoint = NULL}};
+
 static const char *const model_types[] = {"rnabert", NULL};
 static const char *const prefixes[] = {"bert.", "module.bert.", "", NULL};
 
@@ -52,6 +66,7 @@ const cm_family cm_family_rnabert = {.name = "rnabert",
                                      .model_types = model_types,
                                      .prefixes = prefixes,
                                      .tokenizer = &tokenizer,
+                                     .golden = golden,
                                      .engine = &cm_transformer_engine,
                                      .rules = &rules,
                                      .weights = weights,

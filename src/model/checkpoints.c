@@ -106,7 +106,49 @@ void cm_checkpoint_summary(const cm_checkpoint *checkpoint, cm_checkpoint_line *
                                  .problem = ""};
 }
 
+/* A checkpoint whose config.json names no model is that of the one family that its tensors satisfy; where
+ * none or several do (files of fair-esm look alike) the family stays unknown. */
+static cm_status guess_family(cm_checkpoint *c, cm_error *error) {
+    const cm_encoder_part *part;
+    const cm_family *found = NULL;
+    int n = 0;
+    if (c->family || json_object_get(c->config, "model_type")) return CM_OK;
+    for (int i = 0; (part = cm_encoder_part_at(i)) != NULL; i++) {
+        void *state = NULL;
+        if (!part->family) continue;
+        cm_status status =
+            part->family->engine->open(&state, part->family, c->weights, c->config, CM_F32, NULL);
+        if (status == CM_MEMORY) return cm_fail_memory(error, 0);
+        if (status != CM_OK) continue;
+        part->family->engine->close(state);
+        found = part->family;
+        n++;
+    }
+    if (n == 1) c->family = found;
+    return CM_OK;
+}
+
+/* Opens the checkpoint as its family does, and takes the sizes from its tensors. */
+static cm_status open_engine(cm_checkpoint *c, void **state, cm_error *error) {
+    const cm_engine *engine = c->family->engine;
+    CM_TRY(engine->open(state, c->family, c->weights, c->config, CM_F32, error));
+    c->layers = engine->layers(*state);
+    c->width = (long)engine->width(*state);
+    return CM_OK;
+}
+
+/* What config.json does not say. A checkpoint that its family cannot open is described without it. */
+static cm_status find_sizes(cm_checkpoint *c, cm_error *error) {
+    void *state = NULL;
+    CM_TRY(guess_family(c, error));
+    if (!c->family || (c->layers > 0 && c->width > 0)) return CM_OK;
+    cm_status status = open_engine(c, &state, NULL);
+    if (status == CM_OK) c->family->engine->close(state);
+    return status == CM_MEMORY ? cm_fail_memory(error, 0) : CM_OK;
+}
+
 cm_status cm_checkpoint_describe(cm_checkpoint *checkpoint, cm_checkpoint_info *info, cm_error *error) {
+    CM_TRY(find_sizes(checkpoint, error));
     const cm_family *family = checkpoint->family;
     *info = (cm_checkpoint_info){.title = family ? family->title : "",
                                  .licence = family ? family->licence : "unknown",
@@ -141,9 +183,12 @@ static cm_status check_tensor(const cm_weights *weights, const cm_tensor *tensor
     return status;
 }
 
-/* Whether the checkpoint is the published one of that name: its repository's name ends the reference or
- * stands in the folder's path. */
+/* Whether the checkpoint is the published one: by its weights, or where their hash is not known by its name,
+ * which ends the reference or stands in the folder's path. */
 static bool is_published(const cm_checkpoint *c, const cm_golden *golden) {
+    const char *hex = NULL;
+    if (golden->sha256)
+        return cm_weights_sha256(c->weights, &hex, NULL) == CM_OK && strcmp(hex, golden->sha256) == 0;
     const char *slash = strrchr(golden->checkpoint, '/');
     const char *name = slash ? slash + 1 : golden->checkpoint;
     return strstr(cm_weights_folder(c->weights), name) != NULL || strstr(c->name, name) != NULL;
@@ -189,8 +234,9 @@ static cm_status check_golden(const cm_checkpoint *c, void *state, cm_team *team
     return CM_OK;
 }
 
-static cm_status check_family(const cm_checkpoint *c, cm_checkpoint_report *report, const cm_runtime *runtime,
+static cm_status check_family(cm_checkpoint *c, cm_checkpoint_report *report, const cm_runtime *runtime,
                               cm_error *error) {
+    CM_TRY(guess_family(c, error));
     if (!c->family)
         return cm_fail(error, CM_MODEL, c->name, "config.json",
                        "a family of crossmamba models list (or give FAMILY:REFERENCE)",
@@ -198,7 +244,7 @@ static cm_status check_family(const cm_checkpoint *c, cm_checkpoint_report *repo
     cm_team *team = cm_team_create(runtime && runtime->threads > 1 ? runtime->threads : 1);
     if (!team) return cm_fail_memory(error, 0);
     void *state = NULL;
-    cm_status status = c->family->engine->open(&state, c->family, c->weights, c->config, CM_F32, error);
+    cm_status status = open_engine(c, &state, error);
     if (status == CM_OK) {
         status = check_golden(c, state, team, report, error);
         c->family->engine->close(state);

@@ -247,6 +247,25 @@ class Checkpoints(Case):
         out, _ = self.run_program("selftest", "--encoder", self.encoder)
         self.assertIn("int8\t", out)
 
+    def test_without_config(self):
+        """Family and sizes are those of the tensors."""
+        bare = self.path("bare")
+        os.mkdir(bare)
+        shutil.copy(os.path.join(FIXTURES, "encoders", "rnabert-bert", "model.safetensors"), bare)
+        for command in ("info", "verify"):
+            out, _ = self.run_program("models", command, bare)
+            self.assertIn("family\trnabert\n", out)
+            self.assertNotIn("layers\t0", out)
+            self.assertNotIn("width\t0", out)
+
+    @unittest.skipUnless(os.environ.get("CROSSMAMBA_DATA"), "CROSSMAMBA_DATA is not set")
+    def test_published_output(self):
+        weights = os.path.join(os.environ["CROSSMAMBA_DATA"], "weights", "rnabert_RNABERT.pth")
+        out, _ = self.run_program("models", "import", weights)
+        out, _ = self.run_program("models", "verify", out.split()[-1])
+        self.assertIn("layers\t6\nwidth\t120\n", out)
+        self.assertRegex(out, r"published output\tlargest difference \S+, allowed 1e-06")
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1], verbosity=1)
