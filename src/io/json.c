@@ -122,7 +122,11 @@ cm_status cm_json_parse_within(json_t **result, const char *text, size_t len, si
     json_error_t problem;
     cm_json_watch();
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
-    if (!value && cm_json_failed()) return cm_fail_memory(error, 0);
+    if (cm_json_failed()) { /* with a value, too: jansson's scanner drops characters that it has no room for
+                             */
+        json_decref(value);
+        return cm_fail_memory(error, 0);
+    }
     if (!value) {
         cm_text at = cm_format("line %d column %d", problem.line, problem.column);
         if (!place) return cm_fail(error, CM_DATA, file, at.text, NULL, "not JSON: %s", problem.text);
@@ -187,7 +191,11 @@ static cm_status take_value(member_scan *scan, json_t **value) {
     cm_json_watch();
     CM_TRY(check_extent(text, end - from, CM_JSON_BUDGET, scan->file, scan->place, scan->error));
     *value = json_loadb(text, end - from, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
-    if (!*value && cm_json_failed()) return cm_fail_memory(scan->error, 0);
+    if (cm_json_failed()) {
+        json_decref(*value);
+        *value = NULL;
+        return cm_fail_memory(scan->error, 0);
+    }
     if (!*value) return not_json(scan, from + (size_t)problem.position, problem.text);
     scan->at = end;
     return CM_OK;
