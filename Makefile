@@ -91,9 +91,9 @@ tidy: build
 models: build
 	@sh models/make.sh $(BUILD)/src/cli/crossmamba "$(DATA)" models
 
-## make results       docs/results.md: all evaluations, resumable (needs DATA; about an hour)
+## make results       docs/results.md: all evaluations, resumable (needs DATA; SETS="rsim plant" for some)
 results: build
-	@sh tools/results.sh $(BUILD)/src/cli/crossmamba "$(DATA)"
+	@sh tools/results/run.sh $(BUILD)/src/cli/crossmamba "$(DATA)" $(SETS)
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-coverage $(BUILD)-fuzz $(BUILD)-fuzz-coverage

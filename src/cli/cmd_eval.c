@@ -18,7 +18,7 @@ static const cm_arg_row rows[] = {
     {"folds", "K", false, false, "folds, of each side for the kinds with two [10; 4 for two sides]"},
     {"splits", "FILE", false, false, "read the splits, repeats too, from this JSON file"},
     {"save-splits", "FILE", false, false, "write the splits to this JSON file"},
-    {"fold-column", "NAME", false, false, "column of --pairs with given folds"},
+    {"fold-column", "NAME", false, false, "column of --pairs with given folds; a pair of fold - only trains"},
     {"group-column", "NAME", false, false,
      "column of --pairs whose values the record tells apart; no model sees it"},
     {"test-fold", "VALUE", false, false, "test only this given fold, train on the rest"},

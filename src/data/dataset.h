@@ -15,7 +15,7 @@ typedef struct cm_entity {
 
 typedef struct cm_pair {
     int32_t entity[2]; /* into cm_dataset.entities[side] */
-    int32_t fold;      /* into cm_dataset.folds, -1: no fold column */
+    int32_t fold;      /* into cm_dataset.folds, -1: no fold column, or "-" there */
     int32_t group;     /* into cm_dataset.groups, -1: no group column */
     float label;       /* NaN in a data set without labels */
     const char *id[2]; /* as in the files, for output only */

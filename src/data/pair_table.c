@@ -111,6 +111,7 @@ static cm_status read_name(reading *r, int column, cm_map *names, const char *co
     if (length == 0)
         return cm_fail(error, CM_DATA, cm_table_path(r->table), line_of(r).text, what,
                        "an empty cell in column %s", column_name);
+    if (column == r->columns.fold && length == 1 && *cell == '-') return CM_OK; /* only trains */
     if (cm_map_get(names, cell, length, number)) return CM_OK;
     *number = (int64_t)cm_map_count(names);
     return cm_map_put(names, cell, length, *number) ? CM_OK : cm_fail_memory(error, length);
@@ -140,7 +141,7 @@ static cm_status read_row(reading *r, cm_error *error) {
     CM_TRY(find_record(r, 0, &row.record[0], error));
     if (row.record[0]) CM_TRY(find_record(r, 1, &row.record[1], error));
     CM_TRY(read_label(r, &row.label, error));
-    CM_TRY(read_name(r, r->columns.fold, r->out->folds, r->options->fold_column, "the name of a fold",
+    CM_TRY(read_name(r, r->columns.fold, r->out->folds, r->options->fold_column, "the name of a fold, or -",
                      &row.fold, error));
     CM_TRY(read_name(r, r->columns.group, r->out->groups, r->options->group_column, "the name of a group",
                      &row.group, error));

@@ -121,7 +121,7 @@ static cm_status split_given(cm_split *split, const cm_split_request *r, const c
     for (int64_t i = 0; i < d->n_pairs; i++) {
         int32_t own = d->pairs[i].fold;
         if (trains >= 0)
-            fold[i] = own == trains ? -1 : 0;
+            fold[i] = own == trains || own < 0 ? -1 : 0;
         else
             fold[i] = only < 0 ? own : own == only ? 0 : -1;
     }

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* In place of a fold: molecules of no row yet, of two or more folds. */
+/* In place of a fold: molecules of no row yet; of two or more folds, or of a row that only trains (fold -1). */
 enum { NOWHERE = -2, SEVERAL = -1 };
 
 /* The one fold of every molecule, and of all that are equal or similar to it; SEVERAL: there are two. A
@@ -118,6 +118,7 @@ static cm_status count_overlap(cm_audit *audit, const cm_dataset *d, const homes
     for (int64_t i = 0; i < d->n_pairs; i++) {
         const cm_pair *pair = &d->pairs[i];
         bool same[2], near[2];
+        if (pair->fold < 0) continue;
         for (int side = 0; side < 2; side++) {
             same[side] = h->same[side][pair->entity[side]] == SEVERAL;
             near[side] = h->near[side][pair->entity[side]] == SEVERAL;

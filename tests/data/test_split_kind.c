@@ -183,6 +183,20 @@ static void given_folds_test_and_train(void **state) {
     assert_int_equal(split.role[1], CM_TEST);
     assert_int_equal(split.role[2], CM_TRAIN);
     cm_split_clear(&split);
+    r = request_of("column", 0);
+    for (int i = 0; i < PAIRS; i += 8) the_set.pair[i].fold = -1;
+    assert_int_equal(cm_split_make(&split, &r, d, 1, NULL), CM_OK);
+    for (int i = 0; i < PAIRS; i++)
+        for (int u = 0; u < split.n_units; u++)
+            assert_int_equal(split.role[u * PAIRS + i], i % 8 && u == i % 4 ? CM_TEST : CM_TRAIN);
+    cm_split_clear(&split);
+    r.train_fold = "two";
+    assert_int_equal(cm_split_make(&split, &r, d, 1, NULL), CM_OK);
+    assert_int_equal(split.role[0], CM_TRAIN);
+    assert_int_equal(split.role[1], CM_TRAIN);
+    assert_int_equal(split.role[2], CM_TEST);
+    cm_split_clear(&split);
+    r = request_of("column", 0);
     r.test_fold = "five";
     assert_int_equal(cm_split_make(&split, &r, d, 1, &error), CM_USAGE);
     assert_string_equal(error.found, "five");

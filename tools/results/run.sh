@@ -1,0 +1,72 @@
+#!/bin/sh
+# Makes docs/results.md: tools/results/run.sh PROGRAM DATA [SET...]. The evaluations are the rows of runs.tsv, the data sets
+# those of sets.tsv; given SETs, only theirs. Every finished training and table is kept in build-results/, so an
+# interrupted run continues; delete that folder to begin again.
+set -eu
+program=$1 D=$2 W=build-results here=tools/results page=docs/results.md
+shift 2
+only=" $* "
+[ -d "$D" ] || { echo "no data sets at '$D': give DATA=FOLDER (datasets/README.md)" >&2; exit 1; }
+mkdir -p "$W/tables"
+networks=crossmamba,mlp,bilinear,gated,gated-static
+plain=$networks,kernel,trees,neighbour,composition,length,id-only
+memory=kernel+memory,neighbour+memory,presence
+settings="--dim 64 --layers 2 --batch 64 --learning-rate 2e-3 --epochs 100 --patience 15 --calibration platt"
+
+# R-SIM's folds with both molecules new list only what they test, PRA310 has one column a fold: one column for both
+awk -F '\t' -v OFS='\t' 'NR == FNR { if (FNR > 1) fold[$5] = $4; next }
+  FNR == 1 { print $0, "fold"; next } { print $0, ($5 in fold) ? fold[$5] : "-" }' \
+  "$D/rsim/blind_rm.tsv" "$D/rsim/pairs.tsv" > "$W/rsim_blind_rm.tsv"
+awk -F '\t' -v OFS='\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i ~ /^fold_/) column[i] = $i; print $0, "fold"; next }
+  { for (i in column) if ($i == "val") own = column[i]; print $0, own }' "$D/pra310/pairs.tsv" > "$W/pra310.tsv"
+
+# real embeddings and weights of language models; what needs them waits until they are there
+CROSSMAMBA_CHECKPOINTS=$W/checkpoints CROSSMAMBA_STORE=$W/store
+export CROSSMAMBA_CHECKPOINTS CROSSMAMBA_STORE
+pretrained=0
+if [ -d "$D/weights" ] && [ -d "$D/embeddings" ]; then
+  pretrained=1
+  for name in rnabert_RNABERT pretraingnns_chem_gcn_contextpred; do
+    [ -d "$W/checkpoints/$name" ] || "$program" models import "$D/weights/$name.pth"
+  done
+  [ -f "$W/rnafm.done" ] || {
+    "$program" store import "$D/embeddings/rnafm_rsim.safetensors" --a "$D/rsim/rna.fasta" --type rna --name rnafm-rsim --truncated
+    : > "$W/rnafm.done"
+  }
+fi
+
+file_of() { echo "$W/tables/$(echo "$1@$2@$3" | tr ' ' '_' | tr -d ',:').tsv"; } # set, column, models
+wanted() { # set, options
+  case "$1" in '#'*) return 1 ;; esac
+  case "$2" in *stored:* | *molgraph:* | *rnabert:*) [ "$pretrained" = 1 ] || return 1 ;; esac
+  case "$only" in "  " | *" $1 "*) return 0 ;; esac
+  return 1
+}
+
+tab=$(printf '\t')
+total=0 done=0 begun=$(date +%s) worked=0
+while IFS=$tab read -r set_name column models options; do
+  if wanted "$set_name" "$options"; then
+    total=$((total + 1))
+    if [ -f "$(file_of "$set_name" "$column" "$models")" ]; then done=$((done + 1)); fi
+  fi
+done < "$here/runs.tsv"
+
+while IFS=$tab read -r set_name column models options <&3; do
+  wanted "$set_name" "$options" || continue
+  out=$(file_of "$set_name" "$column" "$models")
+  [ -f "$out" ] && continue
+  left=""
+  [ "$worked" -gt 0 ] && left=", about $(((total - done) * ($(date +%s) - begun) / worked / 60 + 1)) min left"
+  echo "== $((done + 1)) of $total: $set_name, $column, $models$left" >&2
+  common=$(awk -F '\t' -v set="$set_name" '$1 == set { print $5 }' "$here/sets.tsv")
+  case "$models" in networks) compare=$networks ;; plain) compare=$plain ;; *) compare=$memory ;; esac
+  arguments=$(printf '%s' "$settings $common $options" | sed "s|\$D|$D|g; s|\$W|$W|g")
+  # shellcheck disable=SC2086
+  "$program" eval $arguments --compare "$compare" --checkpoint "$W/units" --out "$out"
+  done=$((done + 1)) worked=$((worked + 1))
+done 3< "$here/runs.tsv"
+
+awk -v settings="$settings" -f "$here/page.awk" "$here/sets.tsv" "$here/runs.tsv" "$here/targets.tsv" "$W"/tables/*.tsv > "$page.tmp"
+mv "$page.tmp" "$page"
+echo "$page written" >&2
