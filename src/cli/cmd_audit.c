@@ -8,7 +8,8 @@
 static const cm_arg_row rows[] = {
     {"task", "NAME", true, false, "the task (crossmamba models tasks)"},
     CM_DATA_ROWS,
-    {"fold-column", "NAME", false, false, "column of --pairs with given folds (-: only trains): audit what they share"},
+    {"fold-column", "NAME", false, false,
+     "column of --pairs with given folds (-: only trains): audit what they share"},
     {"rna-similarity", "S", false, false,
      "RNAs of at least this estimated identity are near duplicates [0.8]"},
     {"protein-similarity", "S", false, false, "the same for proteins [0.4]"},

@@ -7,7 +7,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* In place of a fold: molecules of no row yet; of two or more folds, or of a row that only trains (fold -1). */
+/* In place of a fold: molecules of no row yet; of two or more folds, or of a row that only trains (fold -1).
+ */
 enum { NOWHERE = -2, SEVERAL = -1 };
 
 /* The one fold of every molecule, and of all that are equal or similar to it; SEVERAL: there are two. A
