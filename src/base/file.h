@@ -9,7 +9,7 @@
 
 /* A regular file's bytes, read only. data is NULL when size is 0. Up to CM_FILE_COPY bytes are read into
  * memory of their own, which nobody else can change; a larger file is mapped, and ends the process by SIGBUS
- * when somebody shortens it meanwhile (docs/decisions/0007-files-that-shrink.md). */
+ * when somebody shortens it meanwhile (docs/decisions/0008-files-that-shrink.md). */
 typedef struct cm_file_map {
     const unsigned char *data;
     size_t size;

@@ -32,7 +32,7 @@ cm_status cm_vocabulary_add(cm_vocabulary *vocabulary, const char *token, size_t
                             int64_t rows, bool again, const char *file, const char *place, cm_error *error) {
     if (length == 0 || length > MAX_TOKEN || !is_text(token, length)) {
         return cm_fail(error, CM_DATA, file, place, "a token: UTF-8 without NUL, 1 to 1024 bytes",
-                       "%zu bytes: %.64s", length, length > MAX_TOKEN ? "too many" : token);
+                       "%zu bytes: %.*s", length, (int)(length < 64 ? length : 64), token);
     }
     int64_t most = rows > 0 && rows - 1 < MAX_ID ? rows - 1 : MAX_ID;
     if (id < 0 || id > most) {

@@ -1,4 +1,4 @@
-/* Files that become shorter while they are mapped (docs/decisions/0007-files-that-shrink.md). The next look
+/* Files that become shorter while they are mapped (docs/decisions/0008-files-that-shrink.md). The next look
  * at a lost page raises SIGBUS; the program then names the file and ends as a failed run. Everything here may
  * be called from a signal handler: no allocation, no streams. */
 #include "cli/common.h"

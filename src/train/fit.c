@@ -487,14 +487,15 @@ static cm_status note_facts(const fit *f, const double *metrics, cm_error *error
         json_pack("{s:I, s:I, s:I, s:I, s:f}", "training_pairs", (json_int_t)f->n_train, "validation_pairs",
                   (json_int_t)f->n_valid, "epochs", (json_int_t)(f->state.step / f->steps_per_epoch),
                   "best_epoch", (json_int_t)f->state.best_epoch, "validation_loss", f->state.best_loss);
-    if (json_object_set_new(m->facts, "training", training) != 0 ||
-        json_object_set_new(m->facts, "metrics",
-                            json_pack("{s:o}",
-                                      "inner validation (optimistic: epoch, calibration "
-                                      "and threshold were chosen on it)",
-                                      values)) != 0)
-        return cm_fail_memory(error, 0);
-    return cm_json_failed() ? cm_fail_memory(error, 0) : CM_OK;
+    json_t *metrics_by_fold = json_object();
+    bool kept = json_object_set_new(metrics_by_fold,
+                                    "inner validation (optimistic: epoch, calibration "
+                                    "and threshold were chosen on it)",
+                                    values) == 0;
+    /* every value is given away, whatever failed before it */
+    kept &= json_object_set_new(m->facts, "training", training) == 0;
+    kept &= json_object_set_new(m->facts, "metrics", metrics_by_fold) == 0;
+    return kept && !cm_json_failed() ? CM_OK : cm_fail_memory(error, 0);
 }
 
 /* What is chosen for the network or the whole ensemble, and the facts of the card. */

@@ -44,8 +44,10 @@ class Determinism(unittest.TestCase):
         return os.path.join(self.folder, name)
 
     def run_program(self, *arguments, program=PROGRAM, prefix=(), **environment):
-        done = subprocess.run([*prefix, program, *arguments], capture_output=True, timeout=200, stdin=subprocess.DEVNULL,
-                              env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0", **environment})
+        environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", **environment}
+        if program == OTHER:
+            environment.pop("LD_LIBRARY_PATH", None)  # of the build under test
+        done = subprocess.run([*prefix, program, *arguments], capture_output=True, timeout=200, stdin=subprocess.DEVNULL, env=environment)
         return done.returncode, done.stdout, done.stderr.decode()
 
     def command(self, model, layout, *more):
