@@ -1,6 +1,7 @@
 /* SMILES: what is refused, and the odd ones that are accepted in a documented way, through RDKit's face, as
  * molecules of a table and through `crossmamba predict`. */
 #include "bad_input.h"
+#include "bad_molecules.h"
 
 #include "bio/chem.h"
 #include <crossmamba/crossmamba.h>
@@ -114,19 +115,6 @@ static void make_bridges(const bad_row *row, const char *path) {
     assert_int_equal(fclose(file), 0);
 }
 
-static cm_status read_table(const char *path, char *note, size_t size, cm_error *error) {
-    const char *root = getenv("CROSSMAMBA_SOURCE");
-    char rna[512];
-    cm_dataset_options options = {.task = cm_task_find("rna-molecule")};
-    cm_dataset *dataset = NULL;
-    snprintf(rna, sizeof rna, "%s/examples/rna.fasta", root ? root : ".");
-    cm_status status = cm_dataset_create(&dataset, &options, error);
-    if (status == CM_OK) status = cm_dataset_add_files(dataset, rna, path, NULL, NULL, error);
-    if (status == CM_OK) snprintf(note, size, "%ld molecules", cm_dataset_molecules(dataset, 1));
-    cm_dataset_destroy(dataset);
-    return status;
-}
-
 #define GIANT(name, text, number, status, says)                                            \
     {                                                                                      \
         name, text, 0, status, says, make_giant, number,                                   \
@@ -163,7 +151,7 @@ static const bad_row giants[] = {
 
 static void test_giants(void **state) {
     (void)state;
-    BAD_RUN(giants, "in.tsv", read_table);
+    BAD_RUN(giants, "in.tsv", bad_read_molecules);
 }
 
 int main(void) {

@@ -1,6 +1,7 @@
 /* TSV and CSV: what is refused, and the odd ones that are accepted in a documented way, through the reader,
  * as pairs with labels, as molecules, and through the program. */
 #include "bad_input.h"
+#include "bad_molecules.h"
 
 #include "io/table.h"
 #include <crossmamba/crossmamba.h>
@@ -306,19 +307,6 @@ static void test_output_cells(void **state) {
 
 /* ---- molecules ---- */
 
-static cm_status read_molecules(const char *path, char *note, size_t size, cm_error *error) {
-    const char *root = getenv("CROSSMAMBA_SOURCE");
-    char rna[512];
-    cm_dataset_options options = {.task = cm_task_find("rna-molecule")};
-    cm_dataset *dataset = NULL;
-    snprintf(rna, sizeof rna, "%s/examples/rna.fasta", root ? root : ".");
-    cm_status status = cm_dataset_create(&dataset, &options, error);
-    if (status == CM_OK) status = cm_dataset_add_files(dataset, rna, path, NULL, NULL, error);
-    if (status == CM_OK) snprintf(note, size, "%ld molecules", cm_dataset_molecules(dataset, 1));
-    cm_dataset_destroy(dataset);
-    return status;
-}
-
 #define SCORE "predict --model rna-molecule --a examples/rna.fasta --b IN --out OUT --quiet"
 #define MOLECULES(name, text, status, says) \
     { name, text, 0, status, says, NULL, 0, SCORE }
@@ -345,7 +333,7 @@ static const bad_row molecules[] = {
 
 static void test_molecules(void **state) {
     (void)state;
-    BAD_RUN(molecules, "in.csv", read_molecules);
+    BAD_RUN(molecules, "in.csv", bad_read_molecules);
 }
 
 int main(void) {
