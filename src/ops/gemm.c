@@ -122,6 +122,23 @@ static void find_rows(const product *job, const block *part, const float *copy, 
                              : job->a + part->row_begin * job->lda + part->k_begin;
 }
 
+/* The lines of B behind the panel at col: the next panel's, or the first one's of the next block of k. They
+ * are far away when few rows of A meet a large B, which then passes through the caches once. */
+static cm_gemm_ahead look_ahead(const product *job, const block *part, int64_t col, const cm_gemm_tile *tile) {
+    int64_t k = part->k_begin, next = col + PANEL;
+    if (next >= part->col_end) {
+        next = part->col_begin;
+        k += part->depth;
+    }
+    int64_t lines = PANEL / LINE;
+    if (k + part->depth > job->k || next + PANEL > part->col_end) return (cm_gemm_ahead){.passes = 0};
+    if (!job->trans_b && tile->b_vector == CM_GEMM_VECTOR) /* where they lie */
+        return (cm_gemm_ahead){job->b + k * job->ldb + next, LINE, job->ldb, (int)lines};
+    if (job->trans_b && part->depth == job->ldb && k == part->k_begin)
+        return (cm_gemm_ahead){job->b + next * job->ldb, part->depth * LINE, LINE, (int)lines};
+    return (cm_gemm_ahead){.passes = 0};
+}
+
 /* All panels of the block; copy: of A's part, may be NULL; room, kept: see find_panel. */
 static void multiply_block(const product *job, const block *part, const float *copy, float *room, bool kept) {
     cm_gemm_tile tile = {.depth = part->depth, .ldc = job->ldc, .add = job->accumulate || part->k_begin > 0};
@@ -130,6 +147,7 @@ static void multiply_block(const product *job, const block *part, const float *c
         tile.cols = (int)least(PANEL, part->col_end - col);
         tile.c = job->c + part->row_begin * job->ldc + col;
         find_panel(job, part, col, room, kept, &tile);
+        tile.ahead = look_ahead(job, part, col, &tile);
         job->kernel->multiply(&tile);
     }
 }

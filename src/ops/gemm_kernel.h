@@ -8,12 +8,20 @@
 /* Vectors of B are 16 floats wide. No kernel takes strips of more rows, or blocks of more rows at once. */
 enum { CM_GEMM_VECTOR = 16, CM_GEMM_MOST_STRIP = 14, CM_GEMM_MOST_BLOCK = 518 };
 
+/* Lines that a kernel may fetch while it works: that of pass i and step k in [0, depth) at from + i * pass_step +
+ * k * step. passes 0: none. */
+typedef struct cm_gemm_ahead {
+    const float *from;
+    int64_t pass_step, step;
+    int passes;
+} cm_gemm_ahead;
+
 /* C[rows, cols] (+)= A[rows, depth] B[depth, cols], one block of k: depth <= CM_GEMM_K_BLOCK, cols in
  * [1, CM_GEMM_PANEL]. Rows come in strips of the kernel's height, the last one may be lower: element (i, p)
  * of strip s of A is a[s * a_strip + i * a_row + p * a_step]. Row p of vector v of B begins at b + v *
  * b_vector + p * b_step, 64-byte aligned, and may be read whole. next, only with b_step = CM_GEMM_VECTOR,
  * says that B lies far away and where the vector lies that comes after this tile; a kernel may fetch both
- * ahead. */
+ * ahead. ahead names other lines that will be wanted after this tile. */
 typedef struct cm_gemm_tile {
     int64_t rows;
     int cols;
@@ -24,6 +32,7 @@ typedef struct cm_gemm_tile {
     const float *b;
     int64_t b_vector, b_step;
     const float *next; /* NULL: B is near */
+    cm_gemm_ahead ahead;
     float *c;
     int64_t ldc;
     bool add;

@@ -20,7 +20,8 @@ typedef struct part {
     const float *b;
     float *c;
     __mmask16 last;    /* columns of the last vector */
-    const float *next; /* half a vector's block of B to fetch ahead; NULL: none */
+    const float *next; /* what to fetch ahead, a line every next_step floats; NULL: nothing */
+    int64_t next_step;
 } part;
 
 /* rows and vectors are constants at every place of use, so that sum[][] lives in registers. */
@@ -29,9 +30,12 @@ INLINE void multiply_part(const cm_gemm_tile *t, part p, int rows, int vectors) 
 #pragma GCC unroll 14
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_setzero_ps();
+        for (int v = 0; v < vectors; v++) {
+            sum[i][v] = _mm512_setzero_ps();
+            __builtin_prefetch(p.c + i * t->ldc + CM_GEMM_VECTOR * v, 1, 3);
+        }
     const float *a = p.a, *b = p.b, *next = p.next ? p.next : p.b;
-    int64_t next_step = p.next ? CM_GEMM_VECTOR / 2 : 0;
+    int64_t next_step = p.next ? p.next_step : 0;
     int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step, b_vector = t->b_vector;
     for (int64_t k = t->depth; k > 0; k--) {
         __m512 column[MOST_VECTORS];
@@ -82,11 +86,18 @@ EACH_HEIGHT(DEFINE)
 static void (*const multiply_height[MOST_ROWS])(const cm_gemm_tile *t, const part *p,
                                                 bool two) = {EACH_HEIGHT(ENTRY)};
 
-/* What a strip fetches ahead: the first 8 strips of a tile get the vectors of the next one by halves, which
- * is slow enough for the caches to keep up. */
-static const float *next_half(const cm_gemm_tile *t, int number) {
-    if (!t->next || number >= 2 * ((t->cols + CM_GEMM_VECTOR - 1) / CM_GEMM_VECTOR)) return NULL;
-    return t->next + number / 2 * t->b_vector + number % 2 * (t->depth / 2) * CM_GEMM_VECTOR;
+/* Sets what strip number of a tile fetches ahead: the first 8 get the vectors of the next tile by halves,
+ * which is slow enough for the caches to keep up, or the first ones the tile's other lines. */
+static void look_ahead(const cm_gemm_tile *t, int number, part *p) {
+    bool far = t->next && number < 2 * ((t->cols + CM_GEMM_VECTOR - 1) / CM_GEMM_VECTOR);
+    p->next = NULL;
+    if (far) {
+        p->next = t->next + number / 2 * t->b_vector + number % 2 * (t->depth / 2) * CM_GEMM_VECTOR;
+        p->next_step = CM_GEMM_VECTOR / 2;
+    } else if (number < t->ahead.passes) {
+        p->next = t->ahead.from + number * t->ahead.pass_step;
+        p->next_step = t->ahead.step;
+    }
 }
 
 /* Rows [row, end), which lie evenly, in strips of about the same height. strip counts those of the tile. */
@@ -98,7 +109,7 @@ static void multiply_rows(const cm_gemm_tile *t, part p, int64_t row, int64_t en
         int64_t rows = (end - row + strips - 1) / strips;
         p.a = a + row / t->strip * t->a_strip + row % t->strip * t->a_row;
         p.c = c + row * t->ldc;
-        p.next = next_half(t, (*strip)++);
+        look_ahead(t, (*strip)++, &p);
         multiply_height[rows - 1](t, &p, two);
         row += rows;
     }
@@ -111,7 +122,7 @@ void cm_gemm_multiply_avx512(const cm_gemm_tile *t) {
         bool two = vectors - v >= MOST_VECTORS, last = vectors - v <= MOST_VECTORS;
         int missing = last ? CM_GEMM_VECTOR * vectors - t->cols : 0;
         part p = {t->a, t->b + v * t->b_vector, t->c + CM_GEMM_VECTOR * v, (__mmask16)(0xffffu >> missing),
-                  NULL};
+                  NULL, 0};
         for (int64_t row = 0, end; row < t->rows; row = end) {
             end = even || t->rows - row < t->strip ? t->rows : row + t->strip;
             multiply_rows(t, p, row, end, two, &strip);
