@@ -124,7 +124,8 @@ static void find_rows(const product *job, const block *part, const float *copy, 
 
 /* The lines of B behind the panel at col: the next panel's, or the first one's of the next block of k. They
  * are far away when few rows of A meet a large B, which then passes through the caches once. */
-static cm_gemm_ahead look_ahead(const product *job, const block *part, int64_t col, const cm_gemm_tile *tile) {
+static cm_gemm_ahead look_ahead(const product *job, const block *part, int64_t col,
+                                const cm_gemm_tile *tile) {
     int64_t k = part->k_begin, next = col + PANEL;
     if (next >= part->col_end) {
         next = part->col_begin;

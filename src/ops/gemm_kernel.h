@@ -8,8 +8,8 @@
 /* Vectors of B are 16 floats wide. No kernel takes strips of more rows, or blocks of more rows at once. */
 enum { CM_GEMM_VECTOR = 16, CM_GEMM_MOST_STRIP = 14, CM_GEMM_MOST_BLOCK = 518 };
 
-/* Lines that a kernel may fetch while it works: that of pass i and step k in [0, depth) at from + i * pass_step +
- * k * step. passes 0: none. */
+/* Lines that a kernel may fetch while it works: that of pass i and step k in [0, depth) at from + i *
+ * pass_step + k * step. passes 0: none. */
 typedef struct cm_gemm_ahead {
     const float *from;
     int64_t pass_step, step;

@@ -121,8 +121,9 @@ void cm_gemm_multiply_avx512(const cm_gemm_tile *t) {
     for (int v = 0; v < vectors; v += MOST_VECTORS) {
         bool two = vectors - v >= MOST_VECTORS, last = vectors - v <= MOST_VECTORS;
         int missing = last ? CM_GEMM_VECTOR * vectors - t->cols : 0;
-        part p = {t->a, t->b + v * t->b_vector, t->c + CM_GEMM_VECTOR * v, (__mmask16)(0xffffu >> missing),
-                  NULL, 0};
+        part p = {
+            t->a, t->b + v * t->b_vector, t->c + CM_GEMM_VECTOR * v, (__mmask16)(0xffffu >> missing), NULL,
+            0};
         for (int64_t row = 0, end; row < t->rows; row = end) {
             end = even || t->rows - row < t->strip ? t->rows : row + t->strip;
             multiply_rows(t, p, row, end, two, &strip);
