@@ -38,9 +38,12 @@ typedef struct binary_job {
     cm_op_blocks blocks;
 } binary_job;
 
+/* Blocks of rows whose sums the gradient of one row is made of; without one, of what is worth a thread. */
 static binary_job job_of(const cm_binary *binary, const cm_op_call *call) {
-    return (binary_job){binary, call, call->in[1].rows != call->in[0].rows,
-                        cm_op_row_blocks(call->in[0].rows)};
+    int64_t rows = call->in[0].rows, each = cm_op_row_grain(call->in[0].cols);
+    bool spread = call->in[1].rows != rows;
+    cm_op_blocks blocks = spread ? cm_op_row_blocks(rows) : (cm_op_blocks){(rows + each - 1) / each, each};
+    return (binary_job){binary, call, spread, blocks};
 }
 
 static void forward_rows(void *context, int64_t begin, int64_t end, int member) {
