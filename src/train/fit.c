@@ -146,9 +146,8 @@ static cm_status end_epoch(cm_fit_run *f, cm_error *error) {
 
 static cm_status write_checkpoint(cm_fit_run *f, cm_error *error) {
     clock_gettime(CLOCK_MONOTONIC, &f->last_checkpoint);
-    if (!f->request->checkpoint_path) return CM_OK;
-    return cm_checkpoint_write(f->request->checkpoint_path, f->key, f->model->net->params, f->adamw,
-                               &f->state, error);
+    if (!f->checkpoint.path) return CM_OK;
+    return cm_train_checkpoint_write(&f->checkpoint, f->model->net->params, f->adamw, &f->state, error);
 }
 
 static bool checkpoint_due(const cm_fit_run *f) {
@@ -156,15 +155,15 @@ static bool checkpoint_due(const cm_fit_run *f) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)(now.tv_sec - f->last_checkpoint.tv_sec) +
                      1e-9 * (double)(now.tv_nsec - f->last_checkpoint.tv_nsec);
-    return f->request->checkpoint_path && seconds >= f->request->checkpoint_seconds;
+    return f->checkpoint.path && seconds >= f->request->checkpoint_seconds;
 }
 
 static cm_status stop_here(cm_fit_run *f, cm_error *error) {
     CM_TRY(write_checkpoint(f, error));
-    return cm_fail(error, CM_INTERRUPTED, f->request->checkpoint_path, NULL, NULL,
+    return cm_fail(error, CM_INTERRUPTED, f->checkpoint.path, NULL, NULL,
                    "stopped after %lld of at most %lld steps%s", (long long)f->state.step,
                    (long long)(f->steps_per_epoch * f->options->epochs),
-                   f->request->checkpoint_path ? "; continue with --resume" : "");
+                   f->checkpoint.path ? "; continue with --resume" : "");
 }
 
 static void order_epoch(cm_fit_run *f) {
@@ -245,10 +244,10 @@ static cm_status finish(cm_fit_run *f, cm_error *error) {
  * checkpoint, so that a run stopped in a later member does not repeat it. */
 static cm_status train_network(cm_fit_run *f, cm_error *error) {
     CM_TRY(cm_fit_setup(f, error));
-    if (f->request->resume && f->request->checkpoint_path) {
+    if (f->request->resume && f->checkpoint.path) {
         bool found;
-        CM_TRY(cm_checkpoint_read(f->request->checkpoint_path, f->key, f->model->net->params, f->adamw,
-                                  &f->state, &found, error));
+        CM_TRY(cm_train_checkpoint_read(&f->checkpoint, f->model->net->params, f->adamw, &f->state, &found,
+                                        f->runtime, error));
         cm_log(f->runtime, CM_LOG_INFO,
                found ? "resuming after step %lld" : "no checkpoint yet: starting at step %lld",
                (long long)f->state.step);

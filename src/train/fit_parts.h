@@ -35,7 +35,8 @@ typedef struct cm_fit_run {
     cm_gather *gather;
     cm_adamw *adamw;
     cm_train_state state;
-    char key[65];
+    char key[65]; /* of the checkpoint */
+    cm_train_checkpoint checkpoint;
     int64_t steps_per_epoch;
     struct timespec last_checkpoint;
 } cm_fit_run;

@@ -212,7 +212,12 @@ static cm_status make_engine(cm_fit_run *f, cm_error *error) {
                             error));
     f->steps_per_epoch = (f->n_train + f->options->batch - 1) / f->options->batch;
     f->state.best_loss = INFINITY;
-    return make_key(f, error);
+    CM_TRY(make_key(f, error));
+    f->checkpoint = (cm_train_checkpoint){.path = f->request->checkpoint_path,
+                                          .key = f->key,
+                                          .n_steps = f->steps_per_epoch * f->options->epochs,
+                                          .epoch_steps = f->steps_per_epoch};
+    return CM_OK;
 }
 
 cm_status cm_fit_setup(cm_fit_run *f, cm_error *error) {

@@ -2,8 +2,10 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "io/json.h"
+#include "train/checkpoint.h"
 #include "train/learner.h"
 #include <crossmamba/train.h>
 #include <errno.h>
@@ -30,23 +32,65 @@ static cm_status add_facts(cm_model *model, const cm_train_request *request, con
     return set_text(model->facts, "licence", request->licence, error);
 }
 
+/* ---- the files of a run ---- */
+
+/* The model file, and what a run that has not come to its end keeps beside it. */
+typedef struct run_files {
+    const char *model;
+    cm_buf checkpoint, lock; /* paths */
+    cm_lock *held;
+    int members; /* of an ensemble, beside the first: each has its own checkpoint */
+} run_files;
+
+/* Path of the checkpoint of member k, 0: the first; NULL: out of memory. */
+static const char *member_path(const run_files *files, int k, cm_buf *path) {
+    if (k == 0) return files->checkpoint.data;
+    return cm_fit_member_path(path, files->checkpoint.data, k) ? path->data : NULL;
+}
+
 /* The checkpoints of a run that has its model file. */
-static void remove_checkpoints(const char *checkpoint, int members) {
+static cm_status remove_checkpoints(const run_files *files, cm_error *error) {
     cm_buf path = CM_BUF_EMPTY;
-    unlink(checkpoint);
-    for (int k = 1; k <= members; k++)
-        if (cm_fit_member_path(&path, checkpoint, k)) unlink(path.data);
+    cm_status status = CM_OK;
+    for (int k = 0; k <= files->members && status == CM_OK; k++) {
+        const char *member = member_path(files, k, &path);
+        status = member ? cm_train_checkpoint_remove(member, error) : cm_fail_memory(error, 0);
+    }
     cm_buf_clear(&path);
+    return status;
 }
 
 /* What a killed run has left half written goes when the next one starts. */
-static void sweep_files(const cm_train_request *request, const char *checkpoint) {
+static void sweep_files(const run_files *files) {
     cm_buf path = CM_BUF_EMPTY;
-    cm_file_sweep(request->model_path);
-    cm_file_sweep(checkpoint);
-    for (int k = 1; k < request->options.ensemble; k++)
-        if (cm_fit_member_path(&path, checkpoint, k)) cm_file_sweep(path.data);
+    cm_file_sweep(files->model);
+    for (int k = 0; k <= files->members; k++) {
+        const char *member = member_path(files, k, &path);
+        if (member) cm_file_sweep(member);
+    }
     cm_buf_clear(&path);
+}
+
+/* Takes the run's lock: a second run with the same checkpoint is refused. */
+static cm_status open_files(run_files *files, const cm_train_request *request, cm_error *error) {
+    const char *given = request->checkpoint_path;
+    *files = (run_files){.model = request->model_path, .members = request->options.ensemble - 1};
+    if (!cm_buf_printf(&files->checkpoint, "%s%s", given ? given : request->model_path,
+                       given ? "" : ".checkpoint") ||
+        !cm_buf_printf(&files->lock, "%s.lock", files->checkpoint.data))
+        return cm_fail_memory(error, 0);
+    CM_TRY(cm_lock_take(&files->held, files->lock.data, "held: another run is at work on this checkpoint",
+                        "one run at a time (wait for its end, or give another --checkpoint)", error));
+    sweep_files(files);
+    return CM_OK;
+}
+
+/* The status, or that of a lock that could not be removed. */
+static cm_status close_files(run_files *files, cm_status status, cm_error *error) {
+    cm_status released = cm_lock_release(files->held, status == CM_OK ? error : NULL);
+    cm_buf_clear(&files->checkpoint);
+    cm_buf_clear(&files->lock);
+    return status == CM_OK ? released : status;
 }
 
 /* Which molecules the model has seen, so that a prediction can say how near a new one lies. */
@@ -87,7 +131,7 @@ static const char *name_of(const cm_train_request *request) {
 }
 
 static cm_status train_with(const cm_train_request *request, const cm_learner *learner,
-                            const cm_dataset *dataset, const char *checkpoint, const cm_features *features,
+                            const cm_dataset *dataset, const run_files *files, const cm_features *features,
                             cm_team *team, const cm_runtime *runtime, cm_error *error) {
     int64_t *index = cm_new((size_t)dataset->n_pairs, sizeof *index);
     if (!index) return cm_fail_memory(error, (size_t)dataset->n_pairs * sizeof *index);
@@ -98,7 +142,7 @@ static cm_status train_with(const cm_train_request *request, const cm_learner *l
                           .features = features,
                           .index = index,
                           .n = dataset->n_pairs,
-                          .checkpoint_path = checkpoint,
+                          .checkpoint_path = files->checkpoint.data,
                           .checkpoint_seconds = request->checkpoint_seconds,
                           .resume = request->resume};
     cm_model *model = NULL;
@@ -107,11 +151,10 @@ static cm_status train_with(const cm_train_request *request, const cm_learner *l
     if (status == CM_OK) status = note_domain(model, features, dataset, index, error);
     if (status == CM_OK) status = add_facts(model, request, dataset, error);
     if (status == CM_OK) status = cm_model_save(model, request->model_path, error);
-    if (status == CM_OK) {
-        remove_checkpoints(checkpoint, model->n_members);
+    if (status == CM_OK) status = remove_checkpoints(files, error);
+    if (status == CM_OK)
         cm_log(runtime, CM_LOG_INFO, "wrote %s (crossmamba models info %s prints its card)",
                request->model_path, request->model_path);
-    }
     cm_model_close(model);
     cm_free(index);
     return status;
@@ -122,21 +165,18 @@ cm_status cm_train(const cm_train_request *request, const cm_dataset *dataset, c
     const cm_learner *learner;
     CM_TRY(check_request(request, dataset, error));
     CM_TRY(cm_learner_find(&learner, name_of(request), error));
-    cm_buf path = CM_BUF_EMPTY;
-    if (!cm_buf_printf(&path, "%s%s",
-                       request->checkpoint_path ? request->checkpoint_path : request->model_path,
-                       request->checkpoint_path ? "" : ".checkpoint"))
-        return cm_fail_memory(error, 0);
-    sweep_files(request, path.data);
-    cm_team *team = cm_team_create(runtime && runtime->threads > 1 ? runtime->threads : 1);
+    run_files files;
+    cm_team *team = NULL;
     cm_features *features = NULL;
-    cm_status status =
-        team ? cm_features_create(&features, dataset, &request->options, NULL, team, runtime, error)
-             : cm_fail_memory(error, 0);
+    cm_status status = open_files(&files, request, error);
+    if (status == CM_OK) {
+        team = cm_team_create(runtime && runtime->threads > 1 ? runtime->threads : 1);
+        status = team ? cm_features_create(&features, dataset, &request->options, NULL, team, runtime, error)
+                      : cm_fail_memory(error, 0);
+    }
     if (status == CM_OK)
-        status = train_with(request, learner, dataset, path.data, features, team, runtime, error);
+        status = train_with(request, learner, dataset, &files, features, team, runtime, error);
     cm_features_destroy(features);
     cm_team_destroy(team);
-    cm_buf_clear(&path);
-    return status;
+    return close_files(&files, status, error);
 }
