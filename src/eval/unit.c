@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "base/sha256.h"
 #include "eval/predictor.h"
-#include "io/safetensors.h"
+#include "io/sealed.h"
 #include "nn/option_text.h"
 #include <math.h>
 #include <string.h>
@@ -12,19 +12,19 @@
 
 /* ---- finished units on disk ---- */
 
-/* Names everything the unit's result depends on. */
-static cm_status unit_path(const cm_eval_plan *plan, const cm_eval_unit *unit, cm_buf *path,
+/* Where a unit's file lies; key names everything its result depends on. Two evaluations at once may write the
+ * same unit: both write the same bytes. */
+static cm_status unit_path(const cm_eval_plan *plan, const cm_eval_unit *unit, cm_buf *path, char key[65],
                            cm_error *error) {
     cm_buf text = CM_BUF_EMPTY;
-    char hex[65];
     cm_buf_printf(&text, "%s %s %s %d\n", CM_LIBRARY_VERSION, plan->dataset->hash, unit->model, unit->repeat);
     cm_options_append(&plan->request->options, &text);
     if (plan->request->track == CM_TRACK_PAPER) cm_buf_text(&text, "paper track\n");
     cm_buf_append(&text, unit->train, (size_t)plan->dataset->n_pairs * sizeof *unit->train);
     cm_buf_append(&text, plan->label, (size_t)plan->dataset->n_pairs * sizeof *plan->label);
-    bool done = !text.failed && cm_sha256_of(text.data, text.len, hex) &&
+    bool done = !text.failed && cm_sha256_of(text.data, text.len, key) &&
                 cm_buf_printf(path, "%s/%s-%d-%d-%.16s.safetensors", plan->request->checkpoint_folder,
-                              unit->model, unit->repeat + 1, unit->fold + 1, hex);
+                              unit->model, unit->repeat + 1, unit->fold + 1, key);
     cm_buf_clear(&text);
     return done ? CM_OK : cm_fail_memory(error, 0);
 }
@@ -38,14 +38,19 @@ static cm_tensor numbers(const char *name, double *data, int64_t n) {
                        .bytes = (size_t)n * sizeof *data};
 }
 
-static cm_status write_unit(const char *path, cm_eval_unit *unit, cm_error *error) {
+static cm_seal seal_of(const char *key) {
+    return (cm_seal){"crossmamba unit", 1, key, "a unit of this evaluation", "a unit of another evaluation"};
+}
+
+static cm_status write_unit(const char *path, const char *key, cm_eval_unit *unit, cm_error *error) {
+    const cm_seal seal = seal_of(key);
     double bounds[3] = {unit->conformal.half_width, unit->conformal.bound[0], unit->conformal.bound[1]};
     const cm_tensor tensors[] = {
         numbers("conformal", bounds, 3),
         numbers("curve", (double *)unit->curve.epochs, unit->curve.n * CM_EPOCH_NUMBERS),
         numbers("score", unit->score, unit->n_test), numbers("threshold", &unit->threshold, 1),
         numbers("value", unit->value, unit->n_test)};
-    return cm_safetensors_write(path, tensors, sizeof tensors / sizeof *tensors, NULL, 0, error);
+    return cm_sealed_write(path, &seal, tensors, sizeof tensors / sizeof *tensors, error);
 }
 
 static bool copy_tensor(const cm_safetensors *file, const char *name, double *to, int64_t n) {
@@ -63,11 +68,22 @@ static bool copy_curve(const cm_safetensors *file, cm_fit_curve *curve) {
     return curve->epochs && copy_tensor(file, "curve", (double *)curve->epochs, curve->n * CM_EPOCH_NUMBERS);
 }
 
+/* Units of before the seal have no metadata; they are taken by their names. */
+static cm_status open_unit(cm_safetensors **file, const char *path, const char *key) {
+    const cm_seal seal = seal_of(key);
+    bool foreign;
+    if (cm_sealed_open(file, path, &seal, &foreign, NULL) == CM_OK) return CM_OK;
+    CM_TRY(cm_safetensors_open(file, path, NULL));
+    if (!cm_safetensors_metadata(*file, "format") && !cm_safetensors_metadata(*file, "sha256")) return CM_OK;
+    cm_safetensors_close(*file);
+    return CM_DATA;
+}
+
 /* A unit file that is not whole is computed again. */
-static void read_unit(const char *path, cm_eval_unit *unit) {
+static void read_unit(const char *path, const char *key, cm_eval_unit *unit) {
     cm_safetensors *file = NULL;
     double bounds[3] = {NAN, NAN, NAN};
-    if (cm_safetensors_open(&file, path, NULL) != CM_OK) return;
+    if (open_unit(&file, path, key) != CM_OK) return;
     unit->done = copy_tensor(file, "score", unit->score, unit->n_test) &&
                  copy_tensor(file, "value", unit->value, unit->n_test) &&
                  copy_tensor(file, "threshold", &unit->threshold, 1) &&
@@ -119,17 +135,18 @@ static cm_status run_predictor(const cm_eval_plan *plan, cm_eval_unit *unit, con
 cm_status cm_eval_unit_run(const cm_eval_plan *plan, cm_eval_unit *unit, const struct cm_stage_input *stage,
                            const cm_runtime *runtime, cm_error *error) {
     cm_buf path = CM_BUF_EMPTY;
+    char key[65];
     const cm_predictor *predictor;
     cm_status status = cm_predictor_find(&predictor, unit->model, error);
     if (status != CM_OK) return status;
     bool keep = plan->request->checkpoint_folder && predictor->kept;
     if (keep) {
-        status = unit_path(plan, unit, &path, error);
-        if (status == CM_OK && access(path.data, F_OK) == 0) read_unit(path.data, unit);
+        status = unit_path(plan, unit, &path, key, error);
+        if (status == CM_OK && access(path.data, F_OK) == 0) read_unit(path.data, key, unit);
     }
     if (status == CM_OK && !unit->done) {
         status = run_predictor(plan, unit, predictor, stage, runtime, error);
-        if (status == CM_OK && keep) status = write_unit(path.data, unit, error);
+        if (status == CM_OK && keep) status = write_unit(path.data, key, unit, error);
         unit->done = status == CM_OK;
     }
     cm_buf_clear(&path);

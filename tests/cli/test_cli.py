@@ -256,7 +256,7 @@ class Train(Files):
         self.assertIn("--resume", err)
         code, err, checkpoint = self.interrupt(signal.SIGKILL, model)
         self.assertEqual(code, -signal.SIGKILL)
-        self.assertTrue(os.path.exists(checkpoint))
+        self.assertTrue(os.path.exists(checkpoint) or os.path.exists(checkpoint + ".previous"))
         self.assertFalse(os.path.exists(model))
         # a resumed run with other options is refused rather than mixed up
         code, _, err = run("train", "--task", "rna-protein", *self.data(), *self.small, "--model", model, "--resume")
