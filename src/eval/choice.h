@@ -6,7 +6,7 @@
 #include "eval/predictor.h"
 #include "train/inner.h"
 
-enum { CM_CANDIDATES_MAX = 8 };
+enum { CM_CANDIDATES_MAX = 32 };
 
 typedef struct cm_choice {
     int candidates; /* values of the hyper-parameter, at most CM_CANDIDATES_MAX */

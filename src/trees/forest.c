@@ -26,29 +26,6 @@ struct cm_forest {
     tree *trees;
 };
 
-/* One column, with the block's way from rows to items. */
-typedef struct column {
-    const float *value;
-    const int32_t *item;
-} column;
-
-static int64_t width_of(const cm_forest_table *table) {
-    int64_t width = 0;
-    for (int b = 0; b < table->n_blocks; b++) width += table->block[b].width;
-    return width;
-}
-
-static column column_of(const cm_forest_table *table, int64_t c) {
-    int b = 0;
-    for (; c >= table->block[b].width; b++) c -= table->block[b].width;
-    const cm_forest_block *block = &table->block[b];
-    return (column){block->value + c * block->items, block->item};
-}
-
-static float cell(column c, int64_t row) {
-    return c.value[c.item ? c.item[row] : row];
-}
-
 /* ---- growing ---- */
 
 typedef struct growth {
@@ -128,7 +105,7 @@ static bool add_nodes(tree *t, int count) {
 /* Copies the node's part of a column to value, with infinities behind it; false when it is constant. Lanes
  * run beside each other, so that the compiler can use vectors. */
 static bool gather(const sprout *s, const open_node *o, int32_t c, float *least, float *most) {
-    column from = column_of(s->g->table, c);
+    cm_forest_column from = cm_forest_column_of(s->g->table, c);
     int64_t n = o->end - o->begin;
     const int32_t *rows = s->rows + o->begin;
     float *value = s->value, low[LANES], high[LANES];
@@ -205,11 +182,11 @@ static split choose(sprout *s, const open_node *o, double sum) {
 
 /* Rows that go left come first; both keep their order. Returns where the right ones begin. */
 static int64_t divide(sprout *s, const open_node *o, const split *by) {
-    column from = column_of(s->g->table, by->column);
+    cm_forest_column from = cm_forest_column_of(s->g->table, by->column);
     int64_t left = o->begin, right = 0;
     for (int64_t i = o->begin; i < o->end; i++) {
         int32_t row = s->rows[i];
-        if (cell(from, row) <= by->cut)
+        if (cm_forest_cell(from, row) <= by->cut)
             s->rows[left++] = row;
         else
             s->spare[right++] = row;
@@ -279,7 +256,7 @@ cm_status cm_forest_fit(cm_forest **forest, const cm_forest_table *table, const 
                         const int64_t *index, int64_t n, const cm_forest_options *options, cm_team *team,
                         cm_error *error) {
     assert(n >= 1 && options->leaf >= 1 && options->trees >= 1);
-    int64_t width = width_of(table), root = (int64_t)(sqrt((double)width) + 0.5);
+    int64_t width = cm_forest_width(table), root = (int64_t)(sqrt((double)width) + 0.5);
     growth g = {.table = table,
                 .label = label,
                 .index = index,
@@ -325,7 +302,7 @@ typedef struct scoring {
 static float descend(const tree *t, const cm_forest_table *table, int64_t row) {
     const node *at = t->nodes;
     while (at->column != LEAF)
-        at = t->nodes + at->left + !(cell(column_of(table, at->column), row) <= at->cut);
+        at = t->nodes + at->left + !(cm_forest_cell(cm_forest_column_of(table, at->column), row) <= at->cut);
     return at->value;
 }
 
@@ -342,7 +319,7 @@ static void score_rows(void *context, int64_t begin, int64_t end, int member) {
 
 void cm_forest_scores(const cm_forest *forest, const cm_forest_table *table, const int64_t *index, int64_t m,
                       double *score, cm_team *team) {
-    assert(width_of(table) == forest->width);
+    assert(cm_forest_width(table) == forest->width);
     scoring s = {forest, table, index, score};
     cm_team_for(team, m, GRAIN, score_rows, &s);
 }

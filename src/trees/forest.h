@@ -16,23 +16,7 @@
 
 #include "base/fail.h"
 #include "base/team.h"
-#include <stdint.h>
-
-/* Columns that belong together: value[width][items], column by column. Row r reads item[r], or r itself when
- * item is NULL. So columns that describe a molecule stand there once a molecule, not once a pair. */
-typedef struct cm_forest_block {
-    int64_t width, items;
-    const float *value;
-    const int32_t *item;
-} cm_forest_block;
-
-enum { CM_FOREST_BLOCKS = 4 };
-
-/* Rows as the forest sees them: the blocks' columns side by side; all finite. Not owned. */
-typedef struct cm_forest_table {
-    int n_blocks;
-    cm_forest_block block[CM_FOREST_BLOCKS];
-} cm_forest_table;
+#include "trees/table.h"
 
 typedef struct cm_forest_options {
     int trees;

@@ -1,0 +1,381 @@
+/* Growing boosted trees. */
+#include "trees/boosting.h"
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "trees/bins.h"
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+enum { KEY_ROWS = 0x626f6f73, KEY_COLUMNS, LEAF = -1, COLUMN_GRAIN = 16, ROW_GRAIN = 64 };
+
+typedef struct node {
+    int32_t column; /* LEAF, or the column that cut is for: values up to it go left */
+    int32_t left;   /* number of the left child; the right one follows it */
+    float cut;
+    double value; /* of a leaf */
+} node;
+
+struct cm_boosting {
+    int64_t width, n_nodes;
+    int rounds, most; /* most: nodes that a tree has room for */
+    double base;
+    node *nodes; /* [rounds, most] */
+};
+
+/* What a split is judged by. */
+typedef struct sum {
+    double g, h, rows;
+} sum;
+
+typedef struct split {
+    int32_t column, bin; /* bins up to this one go left */
+    double gain;         /* 0: none */
+} split;
+
+/* A leaf of the tree that grows. */
+typedef struct open_leaf {
+    int64_t begin, end;
+    int32_t number;
+    sum all;
+    split best;
+} open_leaf;
+
+typedef struct growth {
+    const cm_forest_table *table;
+    const double *label;
+    const int64_t *index;
+    const cm_boosting_options *options;
+    cm_team *team;
+    cm_boosting *boosting;
+    cm_bins bins;
+    int64_t n;
+    double *f;             /* [n] */
+    sum *own;              /* [n] of each row; rows 0 where it is not drawn */
+    int32_t *rows, *spare; /* [n] positions in index, of the open leaves; for the partition */
+    int32_t *columns;      /* [width] that are drawn */
+    split *best;           /* [width] of each drawn column */
+    int64_t n_columns;
+    open_leaf *leaves;                /* [options->leaves] */
+    sum *sums[CM_FOREST_BLOCKS];      /* [items or n] of the node's rows by item */
+    int32_t *items[CM_FOREST_BLOCKS]; /* [items or n] the items that they read, in the order of the rows */
+    int32_t *slot[CM_FOREST_BLOCKS];  /* [items] place in items, -1: not there */
+    int64_t n_items[CM_FOREST_BLOCKS];
+    sum all; /* of the node */
+} growth;
+
+static void growth_clear(growth *g) {
+    cm_bins_clear(&g->bins);
+    cm_free(g->f);
+    cm_free(g->own);
+    cm_free(g->rows);
+    cm_free(g->spare);
+    cm_free(g->columns);
+    cm_free(g->best);
+    cm_free(g->leaves);
+    for (int b = 0; b < g->table->n_blocks; b++) {
+        cm_free(g->sums[b]);
+        cm_free(g->items[b]);
+        cm_free(g->slot[b]);
+    }
+}
+
+static bool make_blocks(growth *g) {
+    for (int b = 0; b < g->table->n_blocks; b++) {
+        size_t items = (size_t)g->table->block[b].items;
+        g->sums[b] = cm_new(items, sizeof *g->sums[b]);
+        g->items[b] = cm_new(items, sizeof *g->items[b]);
+        g->slot[b] = cm_new(items, sizeof *g->slot[b]);
+        if (!g->sums[b] || !g->items[b] || !g->slot[b]) return false;
+        for (size_t i = 0; i < items; i++) g->slot[b][i] = -1;
+    }
+    return true;
+}
+
+static bool growth_make(growth *g) {
+    size_t n = (size_t)g->n, width = (size_t)cm_forest_width(g->table);
+    g->f = cm_new(n, sizeof *g->f);
+    g->own = cm_new(n, sizeof *g->own);
+    g->rows = cm_new(n, sizeof *g->rows);
+    g->spare = cm_new(n, sizeof *g->spare);
+    g->columns = cm_new(width, sizeof *g->columns);
+    g->best = cm_new(width, sizeof *g->best);
+    g->leaves = cm_new((size_t)g->options->leaves, sizeof *g->leaves);
+    return g->f && g->own && g->rows && g->spare && g->columns && g->best && g->leaves && make_blocks(g);
+}
+
+static void add(sum *to, const sum *part) {
+    to->g += part->g;
+    to->h += part->h;
+    to->rows += part->rows;
+}
+
+/* ---- the best split of a leaf ---- */
+
+/* Sums of a leaf's drawn rows by item of each block: what the columns of a molecule say is the same for all
+ * its rows, so that a column costs its molecules, not its rows. */
+static void sum_items(growth *g, const open_leaf *o) {
+    g->all = (sum){0};
+    for (int64_t k = o->begin; k < o->end; k++) add(&g->all, &g->own[g->rows[k]]);
+    for (int b = 0; b < g->table->n_blocks; b++) {
+        const int32_t *item = g->table->block[b].item;
+        int32_t *slot = g->slot[b];
+        int64_t n = 0;
+        for (int64_t k = o->begin; k < o->end; k++) {
+            const sum *own = &g->own[g->rows[k]];
+            if (own->rows == 0) continue;
+            int64_t row = g->index[g->rows[k]];
+            int32_t i = item ? item[row] : (int32_t)row;
+            if (slot[i] < 0) {
+                slot[i] = (int32_t)n;
+                g->items[b][n] = i;
+                g->sums[b][n++] = (sum){0};
+            }
+            add(&g->sums[b][slot[i]], own);
+        }
+        for (int64_t k = 0; k < n; k++) slot[g->items[b][k]] = -1;
+        g->n_items[b] = n;
+    }
+}
+
+static double quality(const sum *s, double ridge) {
+    return s->g * s->g / (s->h + ridge);
+}
+
+/* Sums by bin. Most columns say the same of most molecules: that one bin is what the others leave. */
+static void fill_bins(const growth *g, int64_t c, int b, sum *bin) {
+    const uint8_t *of = g->bins.of[b] + (c - g->bins.first[b]) * g->table->block[b].items;
+    const int32_t *items = g->items[b];
+    const sum *sums = g->sums[b];
+    int32_t common = g->bins.common[c], bins = g->bins.count[c];
+    sum rest = g->all;
+    memset(bin, 0, (size_t)bins * sizeof *bin);
+    for (int64_t k = 0; k < g->n_items[b]; k++)
+        if (of[items[k]] != common) add(&bin[of[items[k]]], &sums[k]);
+    for (int32_t at = 0; at < bins; at++)
+        rest = (sum){rest.g - bin[at].g, rest.h - bin[at].h, rest.rows - bin[at].rows};
+    bin[common] = rest;
+}
+
+static split search_column(const growth *g, int64_t c) {
+    sum bin[CM_BINS_MAX], left = {0};
+    split best = {.column = (int32_t)c};
+    double ridge = g->options->ridge, whole = quality(&g->all, ridge), fewest = (double)g->options->leaf;
+    fill_bins(g, c, cm_bins_block(&g->bins, c), bin);
+    for (int32_t at = 0; at + 1 < g->bins.count[c]; at++) {
+        if (bin[at].rows == 0) continue;
+        add(&left, &bin[at]);
+        sum right = {g->all.g - left.g, g->all.h - left.h, g->all.rows - left.rows};
+        if (right.rows < fewest) break;
+        if (left.rows < fewest) continue;
+        double gain = quality(&left, ridge) + quality(&right, ridge) - whole;
+        if (gain > best.gain) best = (split){(int32_t)c, at, gain};
+    }
+    return best;
+}
+
+static void search_columns(void *context, int64_t begin, int64_t end, int member) {
+    (void)member;
+    growth *g = context;
+    for (int64_t i = begin; i < end; i++) g->best[i] = search_column(g, g->columns[i]);
+}
+
+static void search_leaf(growth *g, open_leaf *o) {
+    sum_items(g, o);
+    o->all = g->all;
+    o->best = (split){.gain = 0};
+    if (g->all.rows < 2 * (double)g->options->leaf) return;
+    cm_team_for(g->team, g->n_columns, COLUMN_GRAIN, search_columns, g);
+    for (int64_t i = 0; i < g->n_columns; i++)
+        if (g->best[i].gain > o->best.gain) o->best = g->best[i];
+}
+
+/* ---- one tree ---- */
+
+/* Rows that go left come first; both keep their order. Returns where the right ones begin. */
+static int64_t divide(growth *g, const open_leaf *o) {
+    int64_t c = o->best.column, left = o->begin, right = 0;
+    int b = cm_bins_block(&g->bins, c);
+    const cm_forest_block *block = &g->table->block[b];
+    const uint8_t *of = g->bins.of[b] + (c - g->bins.first[b]) * block->items;
+    for (int64_t k = o->begin; k < o->end; k++) {
+        int32_t position = g->rows[k];
+        int64_t row = g->index[position];
+        if (of[block->item ? block->item[row] : row] <= o->best.bin)
+            g->rows[left++] = position;
+        else
+            g->spare[right++] = position;
+    }
+    memcpy(g->rows + left, g->spare, (size_t)right * sizeof *g->rows);
+    return left;
+}
+
+/* Divides leaf number `at` of n; its right part becomes leaf n. */
+static void divide_leaf(growth *g, node *nodes, int at, int n) {
+    open_leaf *o = &g->leaves[at];
+    int64_t middle = divide(g, o);
+    int32_t left = 2 * n - 1;
+    nodes[o->number] = (node){.column = o->best.column,
+                              .left = left,
+                              .cut = g->bins.cut[o->best.column * CM_BINS_MAX + o->best.bin]};
+    g->leaves[n] = (open_leaf){.begin = middle, .end = o->end, .number = left + 1};
+    *o = (open_leaf){.begin = o->begin, .end = middle, .number = left};
+    search_leaf(g, &g->leaves[n]);
+    search_leaf(g, o);
+}
+
+static int best_leaf(const growth *g, int n) {
+    int best = 0;
+    for (int l = 1; l < n; l++)
+        if (g->leaves[l].best.gain > g->leaves[best].best.gain) best = l;
+    return best;
+}
+
+static void set_values(growth *g, node *nodes, int n) {
+    for (int l = 0; l < n; l++) {
+        const open_leaf *o = &g->leaves[l];
+        double value = -g->options->rate * o->all.g / (o->all.h + g->options->ridge);
+        nodes[o->number] = (node){.column = LEAF, .value = value};
+        for (int64_t k = o->begin; k < o->end; k++) g->f[g->rows[k]] += value;
+    }
+}
+
+static void grow_tree(growth *g, node *nodes) {
+    int n = 1;
+    g->leaves[0] = (open_leaf){.begin = 0, .end = g->n, .number = 0};
+    search_leaf(g, &g->leaves[0]);
+    while (n < g->options->leaves) {
+        int at = best_leaf(g, n);
+        if (g->leaves[at].best.gain <= 0) break;
+        divide_leaf(g, nodes, at, n++);
+    }
+    set_values(g, nodes, n);
+    g->boosting->n_nodes += 2 * n - 1;
+}
+
+/* ---- rounds ---- */
+
+static double probability(double f) {
+    return 1 / (1 + exp(-f));
+}
+
+static bool drawn(uint64_t key, int64_t i, double share) {
+    return share >= 1 || cm_rng_uniform(key, (uint64_t)i) < share;
+}
+
+static void begin_round(growth *g, int round) {
+    const cm_boosting_options *o = g->options;
+    uint64_t rows = cm_rng_key(o->seed, KEY_ROWS, (uint64_t)round),
+             columns = cm_rng_key(o->seed, KEY_COLUMNS, (uint64_t)round);
+    for (int64_t i = 0; i < g->n; i++) {
+        double p = o->logistic ? probability(g->f[i]) : g->f[i], y = g->label[g->index[i]];
+        g->rows[i] = (int32_t)i;
+        g->own[i] = drawn(rows, i, o->rows) ? (sum){p - y, o->logistic ? p * (1 - p) : 1, 1} : (sum){0};
+    }
+    g->n_columns = 0;
+    for (int64_t c = 0; c < g->bins.width; c++)
+        if (g->bins.count[c] > 1 && drawn(columns, c, o->columns)) g->columns[g->n_columns++] = (int32_t)c;
+}
+
+static double base_of(const growth *g) {
+    double all = 0, n = (double)g->n;
+    for (int64_t i = 0; i < g->n; i++) all += g->label[g->index[i]];
+    return g->options->logistic ? log((all + 0.5) / (n - all + 0.5)) : all / n;
+}
+
+static cm_status grow_all(growth *g, cm_error *error) {
+    cm_boosting *b = g->boosting;
+    b->nodes = cm_new((size_t)b->rounds * (size_t)b->most, sizeof *b->nodes);
+    if (!b->nodes || !growth_make(g))
+        return cm_fail_memory(error, (size_t)b->rounds * (size_t)b->most * sizeof *b->nodes);
+    CM_TRY(cm_bins_make(&g->bins, g->table, g->index, g->n, g->team, error));
+    b->base = base_of(g);
+    for (int64_t i = 0; i < g->n; i++) g->f[i] = b->base;
+    for (int round = 0; round < b->rounds; round++) {
+        begin_round(g, round);
+        grow_tree(g, b->nodes + (int64_t)round * b->most);
+    }
+    return CM_OK;
+}
+
+cm_status cm_boosting_fit(cm_boosting **boosting, const cm_forest_table *table, const double *label,
+                          const int64_t *index, int64_t n, const cm_boosting_options *options, cm_team *team,
+                          cm_error *error) {
+    assert(n >= 1 && options->rounds >= 1 && options->leaves >= 1 && options->leaf >= 1 &&
+           options->ridge > 0);
+    growth g = {.table = table,
+                .label = label,
+                .index = index,
+                .options = options,
+                .team = team,
+                .n = n,
+                .boosting = cm_new(1, sizeof *g.boosting)};
+    if (!g.boosting) return cm_fail_memory(error, sizeof *g.boosting);
+    g.boosting->width = cm_forest_width(table);
+    g.boosting->rounds = options->rounds;
+    g.boosting->most = 2 * options->leaves - 1;
+    cm_status status = grow_all(&g, error);
+    growth_clear(&g);
+    if (status == CM_OK)
+        *boosting = g.boosting;
+    else
+        cm_boosting_destroy(g.boosting);
+    return status;
+}
+
+void cm_boosting_destroy(cm_boosting *boosting) {
+    if (!boosting) return;
+    cm_free(boosting->nodes);
+    cm_free(boosting);
+}
+
+int64_t cm_boosting_nodes(const cm_boosting *boosting) {
+    return boosting->n_nodes;
+}
+
+/* ---- scoring ---- */
+
+typedef struct scoring {
+    const cm_boosting *boosting;
+    const cm_forest_table *table;
+    const int64_t *index;
+    const int *rounds;
+    int stages;
+    int64_t m;
+    double *score;
+} scoring;
+
+static double descend(const node *tree, const cm_forest_table *table, int64_t row) {
+    const node *at = tree;
+    while (at->column != LEAF)
+        at = tree + at->left + !(cm_forest_cell(cm_forest_column_of(table, at->column), row) <= at->cut);
+    return at->value;
+}
+
+static void score_rows(void *context, int64_t begin, int64_t end, int member) {
+    (void)member;
+    const scoring *s = context;
+    const cm_boosting *b = s->boosting;
+    int round = 0;
+    for (int stage = 0; stage < s->stages; stage++) {
+        double *score = s->score + stage * s->m;
+        for (int64_t i = begin; i < end; i++) score[i] = stage ? score[i - s->m] : b->base;
+        for (; round < s->rounds[stage]; round++)
+            for (int64_t i = begin; i < end; i++)
+                score[i] += descend(b->nodes + (int64_t)round * b->most, s->table, s->index[i]);
+    }
+}
+
+void cm_boosting_scores(const cm_boosting *boosting, const cm_forest_table *table, const int64_t *index,
+                        int64_t m, const int *rounds, int stages, double *score, cm_team *team) {
+    assert(cm_forest_width(table) == boosting->width);
+    assert(stages >= 1 && rounds[stages - 1] <= boosting->rounds);
+    scoring s = {.boosting = boosting,
+                 .table = table,
+                 .index = index,
+                 .rounds = rounds,
+                 .stages = stages,
+                 .m = m,
+                 .score = score};
+    cm_team_for(team, m, ROW_GRAIN, score_rows, &s);
+}
