@@ -19,8 +19,9 @@ void cm_kernel_features_destroy(cm_kernel_features *features) {
 }
 
 static cm_status rows_make(cm_kernel_rows *rows, int64_t n, int64_t entries, cm_error *error) {
-    *rows = (cm_kernel_rows){cm_new((size_t)n + 1, sizeof(int64_t)), cm_new((size_t)entries, sizeof(int32_t)),
-                             cm_new((size_t)entries, sizeof(float)), cm_new((size_t)n, sizeof(double))};
+    *rows =
+        (cm_kernel_rows){cm_new((size_t)n + 1, sizeof(int64_t)), cm_new((size_t)entries, sizeof(int32_t)),
+                         cm_new((size_t)entries, sizeof(float)), cm_new((size_t)n, sizeof(double)), entries};
     if (rows->start && rows->column && rows->value && rows->square) return CM_OK;
     return cm_fail_memory(error, (size_t)n * 16 + (size_t)entries * 8);
 }
@@ -57,7 +58,7 @@ static cm_status rows_append(cm_kernel_rows *rows, int64_t i, const cm_molecule_
         rows->square[i] += (double)rows->value[at] * (double)rows->value[at];
         at++;
     }
-    rows->start[i + 1] = at;
+    rows->start[i + 1] = rows->entries = at;
     memset(dense, 0, (size_t)kernel->width * sizeof *dense);
     return CM_OK;
 }
@@ -116,14 +117,20 @@ static cm_status filling_make(filling *f, cm_error *error) {
                : cm_fail_memory(error, ((size_t)width + floats) * sizeof *f->dense);
 }
 
+int cm_kernels_of(cm_molecule_type type, const cm_molecule_kernel *kernels[CM_KERNELS_MAX]) {
+    const cm_molecule_kernel *row;
+    int n = 0;
+    for (int i = 0; (row = cm_molecule_kernel_at(i)) != NULL && n < CM_KERNELS_MAX; i++)
+        if (row->types >> type & 1) kernels[n++] = row;
+    return n;
+}
+
 static cm_kernel_features *empty_like(cm_molecule_type type, int64_t n) {
     cm_kernel_features *f = cm_new(1, sizeof *f);
     if (!f) return NULL;
     f->type = type;
     f->n = n;
-    const cm_molecule_kernel *row;
-    for (int i = 0; (row = cm_molecule_kernel_at(i)) != NULL && f->n_kernels < CM_KERNELS_MAX; i++)
-        if (row->types >> type & 1) f->kernel[f->n_kernels++] = row;
+    f->n_kernels = cm_kernels_of(type, f->kernel);
     return f;
 }
 
@@ -172,6 +179,66 @@ cm_status cm_kernel_features_select(cm_kernel_features **selected, const cm_kern
     else
         cm_kernel_features_destroy(f);
     return status;
+}
+
+/* ---- vectors from elsewhere ---- */
+
+cm_status cm_kernel_features_room(cm_kernel_features **features, cm_molecule_type type, cm_kernel_mix mix,
+                                  int64_t n, const int64_t entries[CM_KERNELS_MAX], cm_error *error) {
+    cm_kernel_features *f = empty_like(type, n);
+    if (!f) return cm_fail_memory(error, sizeof *f);
+    cm_status status = CM_OK;
+    for (int k = 0; k < f->n_kernels && status == CM_OK; k++)
+        if (cm_kernel_in_mix(f->kernel[k], mix)) status = rows_make(&f->rows[k], n, entries[k], error);
+    if (status == CM_OK)
+        *features = f;
+    else
+        cm_kernel_features_destroy(f);
+    return status;
+}
+
+static cm_status bad_vector(const cm_molecule_kernel *kernel, int64_t i, const char *expected,
+                            const char *found, cm_error *error) {
+    return cm_fail(error, CM_DATA, NULL,
+                   cm_format("%s of training molecule %lld", kernel->name, (long long)i + 1).text, expected,
+                   "%s", found);
+}
+
+/* The entries of molecule i, which lie in the rows. */
+static cm_status seal_vector(const cm_molecule_kernel *kernel, cm_kernel_rows *rows, int64_t i,
+                             cm_error *error) {
+    const double rounding = 1e-3; /* of a norm of 1 */
+    rows->square[i] = 0;
+    for (int64_t e = rows->start[i]; e < rows->start[i + 1]; e++) {
+        int32_t least = e > rows->start[i] ? rows->column[e - 1] + 1 : 0;
+        if (rows->column[e] < least || rows->column[e] >= kernel->width)
+            return bad_vector(kernel, i,
+                              cm_format("columns that ascend to %lld", (long long)kernel->width - 1).text,
+                              cm_format("%d", rows->column[e]).text, error);
+        if (!(rows->value[e] > 0)) return bad_vector(kernel, i, "values above 0", "another", error);
+        rows->square[i] += (double)rows->value[e] * (double)rows->value[e];
+    }
+    if (!kernel->tanimoto && rows->square[i] != 0 && fabs(rows->square[i] - 1) > rounding)
+        return bad_vector(kernel, i, "a vector of norm 1", "another", error);
+    return CM_OK;
+}
+
+static cm_status seal_rows(const cm_molecule_kernel *kernel, cm_kernel_rows *rows, int64_t n,
+                           cm_error *error) {
+    for (int64_t i = 0; i < n; i++)
+        if (rows->start[i] < 0 || rows->start[i + 1] < rows->start[i] || rows->start[i + 1] > rows->entries)
+            return bad_vector(kernel, i, "starts that ascend over the entries", "another", error);
+    if (rows->start[0] != 0 || rows->start[n] != rows->entries)
+        return bad_vector(kernel, n - 1, "all entries in a molecule", "some left over", error);
+    for (int64_t i = 0; i < n; i++) CM_TRY(seal_vector(kernel, rows, i, error));
+    return CM_OK;
+}
+
+cm_status cm_kernel_features_seal(cm_kernel_features *features, cm_kernel_mix mix, cm_error *error) {
+    for (int k = 0; k < features->n_kernels; k++)
+        if (cm_kernel_in_mix(features->kernel[k], mix))
+            CM_TRY(seal_rows(features->kernel[k], &features->rows[k], features->n, error));
+    return CM_OK;
 }
 
 /* ---- kernel values ---- */

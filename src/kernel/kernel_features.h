@@ -14,7 +14,8 @@ typedef struct cm_kernel_rows {
     int64_t *start; /* [n + 1] */
     int32_t *column;
     float *value;
-    double *square; /* [n] x.x */
+    double *square;  /* [n] x.x */
+    int64_t entries; /* start[n] */
 } cm_kernel_rows;
 
 typedef struct cm_kernel_features {
@@ -24,6 +25,9 @@ typedef struct cm_kernel_features {
     cm_kernel_rows rows[CM_KERNELS_MAX];
     int64_t n;
 } cm_kernel_features;
+
+/* The table kernels of a molecule type in order; returns their number. */
+int cm_kernels_of(cm_molecule_type type, const cm_molecule_kernel *kernels[CM_KERNELS_MAX]);
 
 /* Which table kernels are averaged. */
 typedef enum cm_kernel_mix { CM_MIX_ALL, CM_MIX_COARSE, CM_MIX_FINE, CM_MIXES } cm_kernel_mix;
@@ -40,6 +44,12 @@ cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_t
 /* Copies of molecules index[m] of features. */
 cm_status cm_kernel_features_select(cm_kernel_features **selected, const cm_kernel_features *features,
                                     const int32_t *index, int64_t m, cm_error *error);
+/* Room for n molecules with entries[k] entries under each kernel k of mix; the caller fills start, column and
+ * value of those and then seals them, which checks what the vectors promise and derives the squares. CM_DATA
+ * from sealing: place names kernel and molecule. */
+cm_status cm_kernel_features_room(cm_kernel_features **features, cm_molecule_type type, cm_kernel_mix mix,
+                                  int64_t n, const int64_t entries[CM_KERNELS_MAX], cm_error *error);
+cm_status cm_kernel_features_seal(cm_kernel_features *features, cm_kernel_mix mix, cm_error *error);
 void cm_kernel_features_destroy(cm_kernel_features *features);
 
 /* out[n, m]: kernel number k between molecules row[n] of x (NULL: the first n) and all m of y. */

@@ -11,7 +11,6 @@ void cm_kernel_model_destroy(cm_kernel_model *model) {
     for (int side = 0; side < 2; side++) {
         cm_kernel_side_clear(&model->side[side]);
         cm_free(model->place[side]);
-        cm_free(model->source[side]);
     }
     cm_free(model->weight);
     cm_free(model->inner_score);
@@ -25,8 +24,9 @@ static cm_status make_sides(cm_kernel_model *model, const cm_kernel_request *r, 
         cm_distinct d;
         CM_TRY(cm_distinct_make(&d, number[side], r->train.n, r->features[side]->n, error));
         model->place[side] = d.place;
-        model->source[side] = d.list;
-        CM_TRY(cm_kernel_features_select(&own, r->features[side], d.list, d.count, error));
+        cm_status status = cm_kernel_features_select(&own, r->features[side], d.list, d.count, error);
+        cm_free(d.list);
+        CM_TRY(status);
         CM_TRY(cm_kernel_side_create(&model->side[side], own, r->team, error));
     }
     return CM_OK;

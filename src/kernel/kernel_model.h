@@ -4,8 +4,7 @@
  *
  * The constants in K_a and K_b bring the main effects of each side in. Hyper-parameters, calibration and
  * threshold come from inner folds of the training pairs. The model keeps the feature vectors of its training
- * molecules and plain arrays, nothing of the data set; a model file keeps the texts of the molecules, which
- * are smaller (model/kernel_kind.c). */
+ * molecules and plain arrays, nothing of the data set, and so does its file (model/kernel_kind.c). */
 #ifndef CM_KERNEL_KERNEL_MODEL_H
 #define CM_KERNEL_KERNEL_MODEL_H
 
@@ -31,8 +30,6 @@ typedef struct cm_kernel_model {
     int64_t n_train;
     int32_t *place[2]; /* [n_train] molecules of the training pairs by number in side[].features */
     double *weight;    /* [n_train] */
-    int32_t
-        *source[2]; /* [side[].features->n] their numbers in the request's features; NULL: not from a fit */
     cm_calibration calibration;
     double threshold;
     cm_conformal conformal;

@@ -1,14 +1,13 @@
-/* The kind "kernel": a kernel model (kernel/kernel_model.h). The file keeps the texts of its training
- * molecules, not their feature vectors, which are many times larger and come out of the texts with the same
- * bits:
+/* The kind "kernel": a kernel model (kernel/kernel_model.h). Its tensors, for each side (a here) and each
+ * table kernel NAME in use, m being the side's training molecules:
  *
- *   kernel.a.text [letters] U8   kernel.a.end [m] I64   kernel.a.mean.NAME [m] F64, one for each table kernel
- * in use (the mean kernel of a training molecule to all); the same for b; kernel.a.place,
- * kernel.b.place [pairs] I32; kernel.weight [pairs] F64
+ *   kernel.a.start.NAME [m + 1] I64, kernel.a.column.NAME I32, kernel.a.value.NAME F32: their sparse feature
+ *   vectors; kernel.a.mean.NAME [m] F64: the mean kernel of each to all
+ *   kernel.a.place [pairs] I32: the molecules of the training pairs; kernel.weight [pairs] F64
  *
- * With such a file its training molecules are given away; the card says so. */
+ * Counts of short words and of surroundings of atoms tell much about a training molecule; the card says so.
+ */
 #include "base/alloc.h"
-#include "data/molecules.h"
 #include "io/json.h"
 #include "model/kernel_inputs.h"
 #include "model/model_kind.h"
@@ -19,10 +18,6 @@ static const char *const side_name[2] = {"a", "b"};
 
 static void clear(cm_model *model) {
     cm_kernel_model_destroy(model->kernel);
-    for (int side = 0; side < 2; side++) {
-        cm_free(model->support[side].text);
-        cm_free(model->support[side].end);
-    }
 }
 
 static int64_t size(const cm_model *model) {
@@ -45,9 +40,10 @@ static json_t *side_json(const cm_model *model, int side) {
 
 static cm_status describe(const cm_model *model, json_t *card, cm_error *error) {
     const cm_kernel_model *k = model->kernel;
-    json_t *about = json_pack("{s:f, s:f, s:I, s:o, s:o, s:s}", "ridge", k->ridge, "offset", k->offset,
-                              "pairs", (json_int_t)k->n_train, "a", side_json(model, 0), "b",
-                              side_json(model, 1), "training_molecules", "are in this file as text");
+    json_t *about =
+        json_pack("{s:f, s:f, s:I, s:o, s:o, s:s}", "ridge", k->ridge, "offset", k->offset, "pairs",
+                  (json_int_t)k->n_train, "a", side_json(model, 0), "b", side_json(model, 1),
+                  "training_molecules", "can be told from their feature vectors in this file");
     return json_object_set_new(card, "kernel", about) == 0 ? CM_OK : cm_fail_memory(error, 0);
 }
 
@@ -88,32 +84,39 @@ static cm_status read_shape(const json_t *about, int side, cm_kernel_shape *shap
 
 /* ---- making room ---- */
 
-/* The length of a tensor of the file; what it must be is checked when it is read. */
-static cm_status length_of(const cm_model_source *from, const char *name, int64_t *length, cm_error *error) {
+/* The length of a tensor of the file, at least `least`; the rest is checked when it is read. */
+static cm_status length_of(const cm_model_source *from, const char *name, int64_t least, int64_t *length,
+                           cm_error *error) {
     cm_text full = cm_format("%s%s", from->prefix, name);
     const cm_tensor *tensor = cm_safetensors_find(from->file, full.text);
     if (!tensor) return cm_fail(error, CM_MODEL, from->path, "tensors", full.text, "no such tensor");
-    *length = tensor->n_dims == 1 ? tensor->dims[0] : 0;
-    if (*length > 0 && *length <= INT32_MAX) return CM_OK;
-    return cm_fail(error, CM_MODEL, from->path, full.text, "one dimension of 1 to 2147483647",
+    *length = tensor->n_dims == 1 ? tensor->dims[0] : -1;
+    if (*length >= least && *length <= INT32_MAX) return CM_OK;
+    return cm_fail(error, CM_MODEL, from->path, full.text,
+                   cm_format("one dimension of %lld to 2147483647", (long long)least).text,
                    "%d dimensions, %lld", tensor->n_dims, (long long)*length);
 }
 
 static cm_status make_side(cm_model *model, int side, const cm_model_source *from, cm_error *error) {
     cm_kernel_side *to = &model->kernel->side[side];
-    cm_support *support = &model->support[side];
-    CM_TRY(length_of(from, cm_format("kernel.%s.text", side_name[side]).text, &support->letters, error));
-    CM_TRY(length_of(from, cm_format("kernel.%s.end", side_name[side]).text, &support->n, error));
-    support->text = cm_new((size_t)support->letters, 1);
-    support->end = cm_new((size_t)support->n, sizeof *support->end);
-    if (!support->text || !support->end) return cm_fail_memory(error, (size_t)support->letters);
-    /* an empty list of features until the texts are there: it knows the table kernels of the type */
-    CM_TRY(cm_kernel_features_create(&to->features, side ? model->task->b : model->task->a, 0, NULL, NULL, 0,
-                                     error));
-    for (int k = 0; k < to->features->n_kernels; k++) {
-        if (!cm_kernel_in_mix(to->features->kernel[k], model->kernel->shape[side].mix)) continue;
-        to->row_mean[k] = cm_new((size_t)support->n, sizeof *to->row_mean[k]);
-        if (!to->row_mean[k]) return cm_fail_memory(error, (size_t)support->n * sizeof(double));
+    cm_kernel_mix mix = model->kernel->shape[side].mix;
+    cm_molecule_type type = side ? model->task->b : model->task->a;
+    const char *name = side_name[side];
+    int64_t entries[CM_KERNELS_MAX] = {0}, starts = 1;
+    const cm_molecule_kernel *kernels[CM_KERNELS_MAX];
+    int n_kernels = cm_kernels_of(type, kernels);
+    for (int k = 0; k < n_kernels; k++) {
+        if (!cm_kernel_in_mix(kernels[k], mix)) continue;
+        CM_TRY(length_of(from, cm_format("kernel.%s.column.%s", name, kernels[k]->name).text, 0, &entries[k],
+                         error));
+        CM_TRY(
+            length_of(from, cm_format("kernel.%s.start.%s", name, kernels[k]->name).text, 2, &starts, error));
+    }
+    CM_TRY(cm_kernel_features_room(&to->features, type, mix, starts - 1, entries, error));
+    for (int k = 0; k < n_kernels; k++) {
+        if (!cm_kernel_in_mix(kernels[k], mix)) continue;
+        to->row_mean[k] = cm_new((size_t)(starts - 1), sizeof *to->row_mean[k]);
+        if (!to->row_mean[k]) return cm_fail_memory(error, (size_t)starts * sizeof(double));
     }
     return CM_OK;
 }
@@ -126,7 +129,7 @@ static cm_status build(cm_model *model, const cm_model_source *from, cm_error *e
     k->affinity = model->task->affinity;
     CM_TRY(finite_member(about, "ridge", 0, &k->ridge, from->path, error));
     CM_TRY(finite_member(about, "offset", -1e300, &k->offset, from->path, error));
-    CM_TRY(length_of(from, "kernel.weight", &k->n_train, error));
+    CM_TRY(length_of(from, "kernel.weight", 1, &k->n_train, error));
     k->weight = cm_new((size_t)k->n_train, sizeof *k->weight);
     if (!k->weight) return cm_fail_memory(error, (size_t)k->n_train * sizeof *k->weight);
     for (int side = 0; side < 2; side++) {
@@ -147,19 +150,25 @@ static cm_status build(cm_model *model, const cm_model_source *from, cm_error *e
 
 static cm_status list_side(const cm_model *model, int side, const char *prefix, cm_tensor_list *list,
                            cm_error *error) {
-    const cm_support *support = &model->support[side];
     const cm_kernel_side *own = &model->kernel->side[side];
-    const char *name = side_name[side];
-    CM_TRY(cm_tensor_list_add(list, prefix, cm_format("kernel.%s.text", name).text,
-                              cm_tensor_of(CM_DTYPE_U8, support->text, support->letters), error));
-    CM_TRY(cm_tensor_list_add(list, prefix, cm_format("kernel.%s.end", name).text,
-                              cm_tensor_of(CM_DTYPE_I64, support->end, support->n), error));
-    for (int k = 0; k < own->features->n_kernels; k++)
-        if (cm_kernel_in_mix(own->features->kernel[k], model->kernel->shape[side].mix))
+    const cm_kernel_features *f = own->features;
+    for (int k = 0; k < f->n_kernels; k++) {
+        const cm_kernel_rows *rows = &f->rows[k];
+        const struct {
+            const char *name;
+            cm_tensor tensor;
+        } parts[] = {{"start", cm_tensor_of(CM_DTYPE_I64, rows->start, f->n + 1)},
+                     {"column", cm_tensor_of(CM_DTYPE_I32, rows->column, rows->entries)},
+                     {"value", cm_tensor_of(CM_DTYPE_F32, rows->value, rows->entries)},
+                     {"mean", cm_tensor_of(CM_DTYPE_F64, own->row_mean[k], f->n)}};
+        if (!cm_kernel_in_mix(f->kernel[k], model->kernel->shape[side].mix)) continue;
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
             CM_TRY(cm_tensor_list_add(
-                list, prefix, cm_format("kernel.%s.mean.%s", name, own->features->kernel[k]->name).text,
-                cm_tensor_of(CM_DTYPE_F64, own->row_mean[k], support->n), error));
-    return cm_tensor_list_add(list, prefix, cm_format("kernel.%s.place", name).text,
+                list, prefix,
+                cm_format("kernel.%s.%s.%s", side_name[side], parts[i].name, f->kernel[k]->name).text,
+                parts[i].tensor, error));
+    }
+    return cm_tensor_list_add(list, prefix, cm_format("kernel.%s.place", side_name[side]).text,
                               cm_tensor_of(CM_DTYPE_I32, model->kernel->place[side], model->kernel->n_train),
                               error);
 }
@@ -173,84 +182,22 @@ static cm_status list(const cm_model *model, const char *prefix, cm_tensor_list 
 
 /* ---- after reading ---- */
 
-/* A sequence of the file is taken only in the one spelling that its type has. What a SMILES must keep is
- * checked where its fingerprints are made; canonical ones differ between versions of the chemistry, so any
- * that can be read is good. */
-static cm_status check_text(cm_molecule_type type, const char *text, int64_t length, int64_t i,
-                            const char *path, cm_error *error) {
-    char *same = NULL;
-    int64_t got, unknown;
-    cm_text place = cm_format("training molecule %lld", (long long)i + 1);
-    if (strlen(text) != (size_t)length)
-        return cm_fail(error, CM_DATA, path, place.text, "a sequence or SMILES", "a NUL byte in it");
-    if (type == CM_MOLECULE) return CM_OK;
-    CM_TRY(cm_molecule_normalise(type, text, (size_t)length, path, place.text, &same, &got, &unknown, error));
-    bool equal = strcmp(same, text) == 0;
-    cm_free(same);
-    return equal ? CM_OK
-                 : cm_fail(error, CM_DATA, path, place.text, "a normalised sequence", "another spelling");
-}
-
-/* Texts [n] with a NUL after each, in one block freed with cm_free. */
-static cm_status cut_texts(const cm_support *support, const char *path, const char ***texts, int64_t *length,
-                           cm_error *error) {
-    size_t n = (size_t)support->n;
-    int64_t at = 0;
-    const char **list = cm_new(1, n * sizeof *list + n + (size_t)support->letters);
-    if (!list) return cm_fail_memory(error, n * sizeof *list + (size_t)support->letters);
-    char *to = (char *)(list + n);
-    *texts = list;
-    for (size_t i = 0; i < n; i++) {
-        length[i] = support->end[i] - at;
-        if (support->end[i] <= at || support->end[i] > support->letters)
-            return cm_fail(error, CM_DATA, path, cm_format("end of training molecule %zu", i + 1).text,
-                           cm_format("%lld to %lld", (long long)at + 1, (long long)support->letters).text,
-                           "%lld", (long long)support->end[i]);
-        memcpy(to, support->text + at, (size_t)length[i]);
-        list[i] = to;
-        to += length[i] + 1;
-        at = support->end[i];
-    }
-    return at == support->letters ? CM_OK
-                                  : cm_fail(error, CM_DATA, path, "training molecules",
-                                            "all letters in a molecule", "letters behind");
-}
-
-static cm_status read_texts(cm_model *model, int side, const char *path, const char ***texts, int64_t *length,
-                            cm_error *error) {
-    cm_molecule_type type = side ? model->task->b : model->task->a;
-    cm_kernel_side *to = &model->kernel->side[side];
-    CM_TRY(cut_texts(&model->support[side], path, texts, length, error));
-    for (int64_t i = 0; i < model->support[side].n; i++)
-        CM_TRY(check_text(type, (*texts)[i], length[i], i, path, error));
-    cm_kernel_features *features = NULL;
-    cm_error inner = {0};
-    cm_status status = cm_kernel_features_create(&features, type, 1u << model->kernel->shape[side].mix,
-                                                 *texts, length, model->support[side].n, &inner);
-    if (status != CM_OK)
-        return cm_fail(error, status, path, cm_format("training molecules, side %s", side_name[side]).text,
-                       inner.expected, "%s", inner.found);
-    cm_kernel_features_destroy(to->features);
-    to->features = features;
-    return CM_OK;
-}
-
 static cm_status finish_side(cm_model *model, int side, const char *path, cm_error *error) {
     const cm_kernel_model *k = model->kernel;
-    int64_t n = model->support[side].n;
+    cm_kernel_mix mix = k->shape[side].mix;
+    int64_t n = k->side[side].features->n;
     for (int64_t i = 0; i < k->n_train; i++)
         if (k->place[side][i] < 0 || k->place[side][i] >= n)
             return cm_fail(error, CM_DATA, path, cm_format("training pair %lld", (long long)i + 1).text,
                            cm_format("a molecule from 0 to %lld", (long long)n - 1).text, "%d",
                            k->place[side][i]);
-    const char **texts = NULL;
-    int64_t *length = cm_new((size_t)n, sizeof *length);
-    cm_status status = length ? read_texts(model, side, path, &texts, length, error)
-                              : cm_fail_memory(error, (size_t)n * sizeof *length);
-    cm_free(texts);
-    cm_free(length);
-    if (status == CM_OK) cm_kernel_side_restore(&model->kernel->side[side], k->shape[side].mix);
-    return status;
+    cm_error inner = {0};
+    cm_status status = cm_kernel_features_seal(k->side[side].features, mix, &inner);
+    if (status != CM_OK)
+        return cm_fail(error, status, path, cm_format("side %s, %s", side_name[side], inner.place).text,
+                       inner.expected, "%s", inner.found);
+    cm_kernel_side_restore(&model->kernel->side[side], mix);
+    return CM_OK;
 }
 
 static cm_status finish(cm_model *model, const cm_model_source *from, cm_error *error) {
@@ -289,7 +236,7 @@ static void close_scorer(cm_scorer *scorer) {
 
 const cm_model_kind cm_kind_kernel = {
     .name = "kernel",
-    .help = "kernel ridge regression; the file keeps the training molecules",
+    .help = "kernel ridge regression; the file keeps feature vectors of the training molecules",
     .size = size,
     .describe = describe,
     .build = build,

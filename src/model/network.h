@@ -14,13 +14,6 @@
 typedef struct cm_model_kind cm_model_kind;
 typedef struct cm_scorer cm_scorer;
 
-/* Texts of the training molecules of a kernel model, one after the other: molecule i ends before end[i]. */
-typedef struct cm_support {
-    char *text;   /* [letters] */
-    int64_t *end; /* [n] */
-    int64_t n, letters;
-} cm_support;
-
 enum { CM_PARTS_MAX = 8, CM_PART_NAME = 32 };
 
 struct cm_model {
@@ -33,7 +26,6 @@ struct cm_model {
     int n_members;
     /* a kernel model */
     cm_kernel_model *kernel;
-    cm_support support[2];
     /* a stack: whole models by name; score = part_offset + sum of part_weight * cm_model_handed of a part's
      * value */
     cm_model *part[CM_PARTS_MAX];

@@ -87,11 +87,18 @@ cm_status cm_params_seal(cm_params *params, cm_error *error) {
     if (params->failed || params->sealed) return cm_fail_memory(error, 0);
     size_t size = (size_t)params->size;
     params->values = cm_new_aligned(size, sizeof(float));
-    params->grads = cm_new_aligned(size, sizeof(float));
-    if (!params->values || !params->grads) return cm_fail_memory(error, 2 * size * sizeof(float));
+    if (!params->values) return cm_fail_memory(error, size * sizeof(float));
     memset(params->values, 0, size * sizeof(float));
-    memset(params->grads, 0, size * sizeof(float));
     params->sealed = true;
+    return CM_OK;
+}
+
+cm_status cm_params_open_gradients(cm_params *params, cm_error *error) {
+    size_t size = (size_t)params->size;
+    if (params->grads) return CM_OK;
+    params->grads = cm_new_aligned(size, sizeof(float));
+    if (!params->grads) return cm_fail_memory(error, size * sizeof(float));
+    memset(params->grads, 0, size * sizeof(float));
     return CM_OK;
 }
 

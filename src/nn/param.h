@@ -26,8 +26,11 @@ void cm_params_destroy(cm_params *params);
  * needs no check of its own. */
 int cm_params_add(cm_params *params, const char *name, int n_dims, const int64_t *dims, bool decay);
 
-/* Allocates the flat blocks (values and gradients, zeroed). No parameter can be added afterwards. */
+/* Allocates the flat block of values, zeroed. No parameter can be added afterwards. */
 cm_status cm_params_seal(cm_params *params, cm_error *error);
+
+/* Allocates the flat block of gradients, zeroed, unless it is there; the backward pass does so. */
+cm_status cm_params_open_gradients(cm_params *params, cm_error *error);
 
 bool cm_params_failed(const cm_params *params); /* an addition failed */
 int cm_params_count(const cm_params *params);
@@ -35,9 +38,9 @@ const cm_param *cm_params_get(const cm_params *params, int index);
 int cm_params_find(const cm_params *params, const char *name); /* -1: not there */
 
 cm_mat cm_params_value(const cm_params *params, int index); /* matrix view, see cm_param */
-cm_mat cm_params_grad(const cm_params *params, int index);
+cm_mat cm_params_grad(const cm_params *params, int index);  /* with open gradients */
 
-/* The flat blocks, size floats each; gaps between parameters are 0. */
+/* The flat blocks, size floats each; gaps between parameters are 0. Gradients are NULL until opened. */
 float *cm_params_values(const cm_params *params);
 float *cm_params_grads(const cm_params *params);
 int64_t cm_params_size(const cm_params *params);

@@ -405,12 +405,14 @@ cm_status cm_tape_backward(cm_tape *tape, cm_params *params, cm_var *loss, cm_er
         return cm_fail(error, CM_USAGE, NULL, "backward pass", "one scalar loss of a recording",
                        "a loss of %lld x %lld", (long long)loss->value.rows, (long long)loss->value.cols);
     tape->done = true;
+    if (params) cm_params_open_gradients(params, &tape->error);
     size_t count = params ? (size_t)cm_params_count(params) : 0;
     bool *reached = take(tape, count, sizeof *reached);
     if (reached) memset(reached, 0, count * sizeof *reached);
     cm_mat seed;
     bool accumulate;
-    if (((var *)loss)->needs && touch(tape, (var *)loss, &seed, &accumulate)) seed.data[0] = 1;
+    if (!failed(tape) && ((var *)loss)->needs && touch(tape, (var *)loss, &seed, &accumulate))
+        seed.data[0] = 1;
     for (node *n = tape->last; n && !failed(tape); n = n->previous) {
         if (!n->out->reached) continue;
         finish_slices(n->out);

@@ -60,21 +60,6 @@ static cm_status choose_cold(const cm_fit_request *r, cm_kernel_cold *cold, cm_e
     return CM_OK;
 }
 
-/* The texts of the training molecules, for the file. */
-static cm_status note_support(cm_model *model, const cm_dataset *d, int side, cm_error *error) {
-    cm_support *s = &model->support[side];
-    const int32_t *source = model->kernel->source[side];
-    s->n = model->kernel->side[side].features->n;
-    s->end = cm_new((size_t)s->n, sizeof *s->end);
-    if (!s->end) return cm_fail_memory(error, (size_t)s->n * sizeof *s->end);
-    for (int64_t i = 0; i < s->n; i++) s->end[i] = s->letters += d->entities[side][source[i]].length;
-    s->text = cm_new((size_t)s->letters, 1);
-    if (!s->text) return cm_fail_memory(error, (size_t)s->letters);
-    for (int64_t i = 0, at = 0; i < s->n; at = s->end[i++])
-        memcpy(s->text + at, d->entities[side][source[i]].text, (size_t)(s->end[i] - at));
-    return CM_OK;
-}
-
 /* Calibrates on the scores of the inner folds; a pair that none held out has none. */
 static cm_status calibrate(cm_model *model, const double *label, cm_error *error) {
     const cm_kernel_model *k = model->kernel;
@@ -103,7 +88,6 @@ static cm_status learn(cm_model *model, const cm_fit_request *r, const columns *
                                  .team = team};
     CM_TRY(choose_cold(r, &request.cold, error));
     CM_TRY(cm_kernel_fit(&model->kernel, &request, error));
-    for (int side = 0; side < 2; side++) CM_TRY(note_support(model, r->dataset, side, error));
     CM_TRY(calibrate(model, c->label, error));
     return cm_fit_note(model,
                        json_pack("{s:I, s:I, s:f}", "training_pairs", (json_int_t)r->n, "shapes_tried",

@@ -215,7 +215,7 @@ class Train(Files):
             model = self.train(name.replace(":", "-").replace("/", "-") + ".safetensors", "--predictor", name)
             code, card, err = run("models", "info", model)
             self.assertEqual(code, 0, err)
-            self.assertEqual("training_molecules: are in this file as text" in card, "kernel" in name)
+            self.assertEqual("training_molecules: can be told from their feature vectors in this file" in card, "kernel" in name)
             self.assertEqual("\nstack:\n" in card, name.startswith("stack"))
             code, out, err = run("predict", "--model", model, *self.data(), "--quiet")
             rows = list(csv.DictReader(io.StringIO(out), delimiter="\t"))

@@ -9,6 +9,8 @@ static void test_layout(void **state) {
     int weight = cm_params_add(p, "weight", 2, (int64_t[]){3, 7}, true);
     int taps = cm_params_add(p, "taps", 3, (int64_t[]){6, 1, 4}, true);
     assert_int_equal(cm_params_seal(p, NULL), CM_OK);
+    assert_null(cm_params_grads(p));
+    assert_int_equal(cm_params_open_gradients(p, NULL), CM_OK);
     assert_int_equal(cm_params_count(p), 3);
     assert_int_equal(cm_params_find(p, "taps"), taps);
     assert_int_equal(cm_params_find(p, "tap"), -1);

@@ -181,6 +181,7 @@ static void check_network(network net) {
     cm_tape *tape = cm_tape_create(NULL, true);
     /* the second pass finds old gradients and old memory, which must not show */
     for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(cm_params_open_gradients(params, NULL), CM_OK);
         for (int i = 0; i < 2; i++) cm_params_grad(params, i).data[i] = 99;
         cm_tape_reset(tape, 0, false);
         cm_var *v = cm_tape_variable(tape, x);
@@ -239,6 +240,7 @@ static void test_backward_refusals(void **state) {
     cm_tape_reset(tape, 0, false);
     /* a loss that depends on nothing that wants a gradient */
     cm_params *params = make_params();
+    assert_int_equal(cm_params_open_gradients(params, NULL), CM_OK);
     cm_params_grad(params, 0).data[0] = 1;
     cm_var *constant = total(tape, cm_tape_input(tape, cm_mat_of(data, ROWS, COLS)));
     assert_int_equal(cm_tape_backward(tape, params, constant, NULL), CM_OK);

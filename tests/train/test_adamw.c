@@ -19,6 +19,7 @@ static cm_params *make_params(void) {
     cm_params_add(p, "weight", 2, (int64_t[]){1, WEIGHT}, true);
     cm_params_add(p, "bias", 1, (int64_t[]){BIAS}, false);
     assert_int_equal(cm_params_seal(p, NULL), CM_OK);
+    assert_int_equal(cm_params_open_gradients(p, NULL), CM_OK);
     for (int i = 0; i < 2; i++) cm_params_init_uniform(p, i, 3, 1);
     return p;
 }

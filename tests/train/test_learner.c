@@ -187,8 +187,9 @@ static void check_refused(const char *path, cm_status expected, const char *part
 static void hostile_tensors_are_refused(void **state) {
     (void)state;
     static const int32_t far = 1 << 30, below = -1;
-    static const int64_t beyond = INT64_MAX, back = 0;
+    static const int64_t beyond = INT64_MAX, back = 0, one = 1;
     static const double nan_value = NAN;
+    static const float huge_value = 1e6F, minus = -0.5F;
     static const struct {
         const char *tensor;
         size_t at;
@@ -199,15 +200,18 @@ static void hostile_tensors_are_refused(void **state) {
     } cases[] = {
         {"kernel.a.place", 8, &far, 4, CM_DATA, "training pair 3"},
         {"kernel.b.place", 0, &below, 4, CM_DATA, "training pair 1"},
-        {"kernel.a.end", 0, &beyond, 8, CM_DATA, "molecule 1"},
-        {"kernel.b.end", 8, &back, 8, CM_DATA, "molecule 2"},
-        {"kernel.b.text", 3, "\0", 1, CM_DATA, "NUL"},
-        {"kernel.a.text", 3, "t", 1, CM_DATA, "spelling"},
-        {"kernel.b.text", 3, "\xff", 1, CM_DATA, ""},
+        {"kernel.a.start.rna4", 8, &beyond, 8, CM_DATA, "rna4 of training molecule 1"},
+        {"kernel.a.start.rna4", 16, &back, 8, CM_DATA, "rna4 of training molecule 2"},
+        {"kernel.a.start.rna4", 0, &one, 8, CM_DATA, "left over"},
+        {"kernel.a.column.rna4", 4, &far, 4, CM_DATA, "rna4 of training molecule 1"},
+        {"kernel.a.column.rna4", 0, &below, 4, CM_DATA, "rna4 of training molecule 1"},
+        {"kernel.a.value.rna4", 0, &huge_value, 4, CM_DATA, "rna4 of training molecule 1"},
+        {"kernel.a.value.rna4", 0, &minus, 4, CM_DATA, "rna4 of training molecule 1"},
+        {"kernel.a.value.rna4", 0, NULL, 0, CM_MODEL, "rna4 is missing"},
         {"kernel.weight", 16, &nan_value, 8, CM_MODEL, "not finite"},
         {"kernel.a.mean.rna4", 0, &nan_value, 8, CM_MODEL, "not finite"},
         {"kernel.a.mean.rna4", 0, NULL, 0, CM_MODEL, "rna4 is missing"},
-        {"kernel.a.end", 0, NULL, 0, CM_MODEL, "no such tensor"},
+        {"kernel.a.start.rna4", 0, NULL, 0, CM_MODEL, "no such tensor"},
         {"kernel.weight", 0, NULL, 0, CM_MODEL, "no such tensor"},
         {"domain.a", 0, NULL, 0, CM_MODEL, "domain.a is missing"},
     };
