@@ -25,6 +25,10 @@ static const alphabet alphabets[] = {
                     "an amino acid letter (the 20, U O B Z J X, -)"},
 };
 
+const char *cm_residues(cm_molecule_type type) {
+    return type == CM_RNA || type == CM_PROTEIN ? alphabets[type].stay : "";
+}
+
 /* Where a message points to. */
 typedef struct source {
     const char *file, *name;

@@ -7,6 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The residues of CM_RNA ("ACGU") or CM_PROTEIN (the 20 amino acids in alphabetical order), the digits of
+ * k-mer codes and columns of one-hot vectors; "" of others. */
+const char *cm_residues(cm_molecule_type type);
+
 /* What normalising met. */
 typedef struct cm_sequence_report {
     long unknown; /* residues that carry no identity: IUPAC ambiguity codes, X, '-', '.', '_' */

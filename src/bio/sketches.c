@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "bio/chem.h"
+#include "bio/sequence.h"
 #include <math.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ struct cm_sketches {
 
 /* Codes of residues, -1: none. */
 static void residue_codes(cm_molecule_type type, int16_t code[256]) {
-    const char *letters = type == CM_RNA ? "ACGU" : "ACDEFGHIKLMNPQRSTVWY";
+    const char *letters = cm_residues(type);
     memset(code, -1, 256 * sizeof *code);
     for (int i = 0; letters[i]; i++) code[(unsigned char)letters[i]] = (int16_t)i;
 }

@@ -1,17 +1,14 @@
 /* Encoder "onehot": each residue is a unit vector, a token the mean over its window. The fusion network's
  * first linear layer maps it to the mean of one learnt vector a residue type, so training it trains residue
  * embeddings. */
+#include "bio/sequence.h"
 #include "encoders/encoder.h"
 
 #include <string.h>
 
-/* The last column, behind those of the letters, is for residues without identity and chain breaks. */
-static const char *letters(cm_molecule_type type) {
-    return type == CM_RNA ? "ACGU" : "ACDEFGHIKLMNPQRSTVWY";
-}
-
+/* The last column, behind those of the residues, is for those without identity and chain breaks. */
 static int64_t width(cm_molecule_type type) {
-    return (int64_t)strlen(letters(type)) + 1;
+    return (int64_t)strlen(cm_residues(type)) + 1;
 }
 
 static int64_t units(cm_molecule_type type, const char *text, int64_t length) {
@@ -22,7 +19,7 @@ static int64_t units(cm_molecule_type type, const char *text, int64_t length) {
 static cm_status encode(cm_molecule_type type, const char *text, int64_t length, int64_t n, float *out,
                         int64_t stride, cm_error *error) {
     (void)error;
-    const char *known = letters(type);
+    const char *known = cm_residues(type);
     int64_t columns = width(type);
     uint8_t column[256];
     memset(column, (int)columns - 1, sizeof column);

@@ -3,22 +3,22 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "bio/chem.h"
+#include "bio/sequence.h"
 #include <math.h>
 #include <string.h>
 
 enum { FINGERPRINT = 1024 };
 
-/* The words of a type: k letters of an alphabet; k 0: fingerprints. */
+/* The words of a type: k residues; k 0: fingerprints. */
 typedef struct words {
-    const char *letters;
     int k;
     int64_t width;
 } words;
 
 static const words words_of[] = {
-    [CM_RNA] = {"ACGU", 6, 4096},
-    [CM_PROTEIN] = {"ACDEFGHIKLMNPQRSTVWY", 3, 8000},
-    [CM_MOLECULE] = {NULL, 0, FINGERPRINT},
+    [CM_RNA] = {6, 4096},
+    [CM_PROTEIN] = {3, 8000},
+    [CM_MOLECULE] = {0, FINGERPRINT},
 };
 
 /* The non-zero counts of one molecule, columns ascending. */
@@ -38,12 +38,13 @@ typedef struct job {
     const cm_runtime *runtime;
 } job;
 
-static void count_words(const words *w, const cm_entity *entity, float *dense) {
-    int64_t code = 0, known = 0, base = (int64_t)strlen(w->letters);
+static void count_words(const words *w, cm_molecule_type type, const cm_entity *entity, float *dense) {
+    const char *residues = cm_residues(type);
+    int64_t code = 0, known = 0, base = (int64_t)strlen(residues);
     for (int64_t i = 0; i < entity->length; i++) {
-        const char *at = strchr(w->letters, entity->text[i]);
+        const char *at = strchr(residues, entity->text[i]);
         known = at ? known + 1 : 0;
-        code = at ? (code * base + (at - w->letters)) % w->width : 0;
+        code = at ? (code * base + (at - residues)) % w->width : 0;
         if (known >= w->k) dense[code]++;
     }
 }
@@ -74,7 +75,7 @@ static cm_status count_side(sparse *rows, const words *w, const cm_dataset *data
         const cm_entity *entity = &dataset->entities[side][i];
         memset(dense, 0, (size_t)w->width * sizeof *dense);
         if (w->k)
-            count_words(w, entity, dense);
+            count_words(w, side ? dataset->task->b : dataset->task->a, entity, dense);
         else
             status = cm_chem_morgan(entity->text, w->width, dense, error);
         if (status == CM_OK) status = keep(&rows[i], dense, w->width, w->k == 0, error);
