@@ -43,29 +43,36 @@ wanted() { # set, options
   return 1
 }
 
+# what is to be done, one line each: its table and the arguments of its evaluation
 tab=$(printf '\t')
-total=0 done=0 begun=$(date +%s) worked=0
+: > "$W/todo"
 while IFS=$tab read -r set_name column models options; do
-  if wanted "$set_name" "$options"; then
-    total=$((total + 1))
-    if [ -f "$(file_of "$set_name" "$column" "$models")" ]; then done=$((done + 1)); fi
-  fi
-done < "$here/runs.tsv"
-
-while IFS=$tab read -r set_name column models options <&3; do
   wanted "$set_name" "$options" || continue
   out=$(file_of "$set_name" "$column" "$models")
   [ -f "$out" ] && continue
-  left=""
-  [ "$worked" -gt 0 ] && left=", about $(((total - done) * ($(date +%s) - begun) / worked / 60 + 1)) min left"
-  echo "== $((done + 1)) of $total: $set_name, $column, $models$left" >&2
   common=$(awk -F '\t' -v set="$set_name" '$1 == set { print $5 }' "$here/sets.tsv")
   case "$models" in networks) compare=$networks ;; plain) compare=$plain ;; *) compare=$memory ;; esac
   arguments=$(printf '%s' "$settings $common $options" | sed "s|\$D|$D|g; s|\$W|$W|g")
-  # shellcheck disable=SC2086
-  "$program" eval $arguments --compare "$compare" --checkpoint "$W/units" --out "$out"
-  done=$((done + 1)) worked=$((worked + 1))
-done 3< "$here/runs.tsv"
+  echo "$program eval $arguments --compare $compare --checkpoint $W/units --out $out" >> "$W/todo"
+done < "$here/runs.tsv"
+
+# as many at a time as there are cores, with one thread each: small networks use a second one badly
+total=$(wc -l < "$W/todo")
+rm -rf "$W/left" && mkdir "$W/left"
+export total W
+begun=$(date +%s)
+export begun
+xargs -P "$(nproc)" -I '{}' sh -c '
+  set -eu
+  out=${1##*--out }
+  name=$(basename "$out" .tsv)
+  $1 --threads 1 --quiet 2> "$W/left/$name.log" || { echo "== failed: $name" >&2; cat "$W/left/$name.log" >&2; exit 255; }
+  rm "$W/left/$name.log"
+  : > "$W/left/$name.done"
+  finished=$(ls "$W/left" | grep -c "done$")
+  minutes=$(((total - finished) * ($(date +%s) - begun) / finished / 60 + 1))
+  echo "== $finished of $total: $name, about $minutes min left" >&2
+' sh '{}' < "$W/todo"
 
 awk -v settings="$settings" -f "$here/page.awk" "$here/sets.tsv" "$here/runs.tsv" "$here/targets.tsv" "$W"/tables/*.tsv > "$page.tmp"
 mv "$page.tmp" "$page"
