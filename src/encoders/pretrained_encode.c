@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "encoders/pretrained_state.h"
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -430,11 +431,31 @@ static int64_t batch_size(const cm_pretrained *p, const encode_task *tasks, int6
     return n;
 }
 
+/* Weights that are numbers can give values that are none; they are neither handed on nor stored. */
+static cm_status check_numbers(const encode_plan *plan, const encode_task *tasks, int64_t n,
+                               cm_error *error) {
+    for (int64_t i = 0; i < n; i++) {
+        const unit *u = tasks[i].unit;
+        const float *out = unit_out(plan->p, tasks[i].molecule, u);
+        int64_t count = kept_rows(plan->p, u->tokens) * plan->p->width;
+        for (int64_t k = 0; k < count; k++)
+            if (!isfinite(out[k]))
+                return cm_fail(error, CM_NUMERIC, NULL,
+                               cm_format("input '%.*s%s', token %lld", (int)(u->length < 40 ? u->length : 40),
+                                         u->text, u->length > 40 ? "..." : "",
+                                         (long long)(k / plan->p->width + 1))
+                                   .text,
+                               "finite embeddings of the encoder", "%g", (double)out[k]);
+    }
+    return CM_OK;
+}
+
 static cm_status run_next(const encode_plan *plan, encode_task *tasks, int64_t size,
                           const cm_runtime *runtime, cm_error *error) {
     CM_TRY(stopped(runtime, error));
-    if (is_long(plan->p, tasks[0].unit)) return run_windows(plan, tasks, runtime, error);
-    return run_pass(plan, tasks, size, error);
+    CM_TRY(is_long(plan->p, tasks[0].unit) ? run_windows(plan, tasks, runtime, error)
+                                           : run_pass(plan, tasks, size, error));
+    return check_numbers(plan, tasks, size, error);
 }
 
 /* Runs the tasks batch by batch. Complete molecules go to the store when batches have come through that would

@@ -49,10 +49,15 @@ cm_adamw *cm_adamw_create(const cm_params *params) {
         cm_adamw_destroy(adamw);
         return NULL;
     }
-    memset(adamw->first, 0, size * sizeof(float));
-    memset(adamw->second, 0, size * sizeof(float));
+    cm_adamw_reset(adamw);
     list_blocks(params, adamw->blocks);
     return adamw;
+}
+
+void cm_adamw_reset(cm_adamw *adamw) {
+    memset(adamw->first, 0, (size_t)adamw->size * sizeof(float));
+    memset(adamw->second, 0, (size_t)adamw->size * sizeof(float));
+    adamw->steps = 0;
 }
 
 void cm_adamw_destroy(cm_adamw *adamw) {

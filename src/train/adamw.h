@@ -10,6 +10,8 @@ typedef struct cm_adamw cm_adamw;
 
 /* State for params (sealed), all 0. NULL when out of memory. */
 cm_adamw *cm_adamw_create(const cm_params *params);
+/* Back to that state. */
+void cm_adamw_reset(cm_adamw *adamw);
 void cm_adamw_destroy(cm_adamw *adamw);
 
 /* One step on the gradients in params, team as in cm_tape:

@@ -14,28 +14,49 @@ enum { FORMAT_VERSION = 2 };
 
 /* ---- what a file holds ---- */
 
-enum { STEP, LOSS_SUM, BEST_LOSS, BEST_EPOCH, STOPPED_EARLY, ADAMW_STEPS, COUNTERS };
+enum {
+    STEP,
+    LOSS_SUM,
+    LOSS_STEPS,
+    BEST_LOSS,
+    BEST_EPOCH,
+    STOPPED_EARLY,
+    SKIPPED,
+    IN_ROW,
+    ROLL_BACKS,
+    ADAMW_STEPS,
+    COUNTERS
+};
 enum { FIRST, SECOND, BEST, PARAMETERS, COUNTER_BLOCK, BLOCKS };
 
-static const char *const counter_names[COUNTERS] = {"step",       "loss_sum",      "best_loss",
-                                                    "best_epoch", "stopped_early", "adamw_steps"};
+static const char *const counter_names[COUNTERS] = {"step",       "loss_sum",      "loss_steps", "best_loss",
+                                                    "best_epoch", "stopped_early", "skipped",    "in_row",
+                                                    "roll_backs", "adamw_steps"};
 static const char *const block_names[BLOCKS] = {"adamw.m", "adamw.v", "best", "parameters", "counters"};
 
 static void pack_counters(double c[COUNTERS], cm_adamw *adamw, const cm_train_state *s) {
     c[STEP] = (double)s->step;
     c[LOSS_SUM] = s->loss_sum;
+    c[LOSS_STEPS] = (double)s->loss_steps;
     c[BEST_LOSS] = s->best_loss;
     c[BEST_EPOCH] = (double)s->best_epoch;
     c[STOPPED_EARLY] = s->stopped_early;
+    c[SKIPPED] = (double)s->skipped;
+    c[IN_ROW] = (double)s->in_row;
+    c[ROLL_BACKS] = (double)s->roll_backs;
     c[ADAMW_STEPS] = (double)cm_adamw_steps(adamw);
 }
 
 static void unpack_counters(const double c[COUNTERS], cm_adamw *adamw, cm_train_state *s) {
     s->step = (int64_t)c[STEP];
     s->loss_sum = c[LOSS_SUM];
+    s->loss_steps = (int64_t)c[LOSS_STEPS];
     s->best_loss = c[BEST_LOSS];
     s->best_epoch = (int64_t)c[BEST_EPOCH];
     s->stopped_early = c[STOPPED_EARLY] != 0;
+    s->skipped = (int64_t)c[SKIPPED];
+    s->in_row = (int64_t)c[IN_ROW];
+    s->roll_backs = (int64_t)c[ROLL_BACKS];
     cm_adamw_set_steps(adamw, (int64_t)c[ADAMW_STEPS]);
 }
 
@@ -115,9 +136,13 @@ static cm_status check_counters(const cm_train_checkpoint *checkpoint, const dou
         int counter;
         double most;
     } whole[] = {{STEP, (double)checkpoint->n_steps},
+                 {LOSS_STEPS, c[STEP] - epochs * (double)checkpoint->epoch_steps},
                  {BEST_EPOCH, epochs},
                  {STOPPED_EARLY, 1},
-                 {ADAMW_STEPS, c[STEP]}};
+                 {SKIPPED, c[STEP]},
+                 {IN_ROW, fmin(c[SKIPPED], CM_SKIPS_IN_ROW - 1)},
+                 {ROLL_BACKS, fmin(floor(c[SKIPPED] / CM_SKIPS_IN_ROW), CM_ROLL_BACKS)},
+                 {ADAMW_STEPS, c[STEP] - c[SKIPPED]}};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         double value = c[whole[i].counter];
         if (!(value >= 0 && value <= whole[i].most) || value != floor(value))

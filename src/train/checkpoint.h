@@ -16,14 +16,21 @@
 #include <crossmamba/runtime.h>
 #include <stdint.h>
 
+/* What ends the steps that are skipped in a row, and the run (fit.h). */
+enum { CM_SKIPS_IN_ROW = 3, CM_ROLL_BACKS = 3 };
+
 /* Everything else of a run is a function of options, data and these. */
 typedef struct cm_train_state {
-    int64_t step;       /* steps made */
-    double loss_sum;    /* of the steps of the current epoch */
+    int64_t step;       /* steps gone through */
+    double loss_sum;    /* of the steps of the current epoch that were made */
+    int64_t loss_steps; /* their number */
     double best_loss;   /* lowest inner validation loss so far; infinite: none yet */
     int64_t best_epoch; /* its epoch, from 1; 0: none yet */
     bool stopped_early; /* patience ran out */
-    float *best;        /* parameters of the best epoch, [cm_params_size], owned */
+    int64_t skipped;    /* steps without a finite loss and gradient (fit.h) */
+    int64_t in_row;     /* of these, the last ones in a row since the last roll-back */
+    int64_t roll_backs;
+    float *best; /* parameters of the best epoch, [cm_params_size], owned */
 } cm_train_state;
 
 typedef struct cm_train_checkpoint {

@@ -10,6 +10,17 @@ double cm_fit_label(const cm_fit_request *request, int64_t i) {
     return (double)(request->labels ? request->labels[pair] : request->dataset->pairs[pair].label);
 }
 
+cm_status cm_fit_check_labels(const cm_fit_request *request, cm_error *error) {
+    for (int64_t i = 0; i < request->n; i++) {
+        const cm_pair *pair = &request->dataset->pairs[request->index[i]];
+        double label = cm_fit_label(request, i);
+        if (!isfinite(label))
+            return cm_fail(error, CM_NUMERIC, NULL, cm_format("pair %s, %s", pair->id[0], pair->id[1]).text,
+                           "a finite label", "%g", label);
+    }
+    return CM_OK;
+}
+
 static cm_status note_labels(cm_model *model, const cm_fit_request *r, cm_error *error) {
     double least = INFINITY, most = -INFINITY;
     for (int64_t i = 0; i < r->n; i++) {
@@ -37,6 +48,7 @@ cm_status cm_fit_begin(cm_model **model, const cm_model_kind *kind, const cm_fit
     const cm_fit_request *r = request;
     cm_model *m = NULL;
     if (r->n < 1) return cm_fail(error, CM_DATA, NULL, NULL, "at least one training pair", "none");
+    CM_TRY(cm_fit_check_labels(r, error));
     CM_TRY(cm_model_create(&m, kind, r->dataset->task, r->options, r->features->width, error));
     cm_status status = note_labels(m, r, error);
     for (int side = 0; side < CM_SIDES && status == CM_OK; side++) {

@@ -12,6 +12,8 @@ cm_status cm_fit_begin(cm_model **model, const cm_model_kind *kind, const cm_fit
 
 /* The label of pair i of the request's index. */
 double cm_fit_label(const cm_fit_request *request, int64_t i);
+/* CM_NUMERIC naming the pair when one of them is no finite number. */
+cm_status cm_fit_check_labels(const cm_fit_request *request, cm_error *error);
 
 /* Calibration by the options' method, conformal bounds and (binary) threshold from held-out scores [n] and
  * labels [n]; their metrics go to the card. */

@@ -9,8 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- one pass ---- */
-
 /* The mean loss of the network's scores of pairs index[n]. */
 static cm_var *batch_loss(cm_fit_run *f, cm_tape *tape, cm_var *scores, const int64_t *index, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
@@ -26,7 +24,51 @@ static cm_var *batch_loss(cm_fit_run *f, cm_tape *tape, cm_var *scores, const in
     return cm_tape_apply(tape, f->loss, &with, weighted ? 3 : 2, in);
 }
 
-static cm_status train_step(cm_fit_run *f, cm_error *error) {
+/* ---- steps without numbers ---- */
+
+static bool all_finite(const float *values, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(values[i])) return false;
+    return true;
+}
+
+/* Best weights so far, or those of the beginning; AdamW anew. */
+static cm_status roll_back(cm_fit_run *f, cm_error *error) {
+    cm_net *net = f->model->net;
+    cm_text place = cm_format("step %lld", (long long)f->state.step);
+    if (f->state.roll_backs == CM_ROLL_BACKS)
+        return cm_fail(
+            error, CM_NUMERIC, NULL, place.text, "finite losses and gradients (try a lower --learning-rate)",
+            "%d steps in a row without, after %d roll-backs and with the learning rate %g", CM_SKIPS_IN_ROW,
+            CM_ROLL_BACKS, ldexp(f->options->learning_rate, -(int)f->state.roll_backs));
+    f->state.roll_backs++;
+    f->state.in_row = 0;
+    if (f->state.best_epoch > 0)
+        memcpy(cm_params_values(net->params), f->state.best,
+               (size_t)cm_params_size(net->params) * sizeof(float));
+    else
+        cm_net_init(net, (uint64_t)f->options->seed);
+    cm_adamw_reset(f->adamw);
+    cm_log(f->runtime, CM_LOG_WARNING,
+           "%s: %d skipped in a row: back to the weights of epoch %lld, learning rate %g from here on",
+           place.text, CM_SKIPS_IN_ROW, (long long)f->state.best_epoch,
+           ldexp(f->options->learning_rate, -(int)f->state.roll_backs));
+    return CM_OK;
+}
+
+static cm_status skip_step(cm_fit_run *f, const char *what, double value, cm_error *error) {
+    f->state.step++;
+    f->state.skipped++;
+    f->state.in_row++;
+    cm_log(f->runtime, CM_LOG_WARNING, "step %lld: %s %g: skipped (%lld so far)", (long long)f->state.step,
+           what, isnan(value) ? NAN /* without its sign */ : value, (long long)f->state.skipped);
+    return f->state.in_row < CM_SKIPS_IN_ROW ? CM_OK : roll_back(f, error);
+}
+
+/* ---- one step ---- */
+
+/* The loss of the step's batch, on the tape. */
+static cm_status step_loss(cm_fit_run *f, cm_var **loss, cm_error *error) {
     int64_t first = f->state.step % f->steps_per_epoch * f->options->batch;
     int64_t n = f->n_train - first < f->options->batch ? f->n_train - first : f->options->batch;
     for (int64_t i = 0; i < n; i++) f->batch_index[i] = f->train[f->order[first + i]];
@@ -35,17 +77,25 @@ static cm_status train_step(cm_fit_run *f, cm_error *error) {
     cm_tape_reset(f->tape, cm_rng_key((uint64_t)f->options->seed, CM_KEY_NOISE, (uint64_t)f->state.step),
                   true);
     cm_var *scores = cm_net_forward(f->model->net, f->tape, &input);
-    cm_var *loss = batch_loss(f, f->tape, scores, f->batch_index, n);
-    CM_TRY(cm_tape_status(f->tape, error));
-    CM_TRY(cm_tape_backward(f->tape, f->model->net->params, loss, error));
+    *loss = batch_loss(f, f->tape, scores, f->batch_index, n);
+    return cm_tape_status(f->tape, error);
+}
+
+static cm_status train_step(cm_fit_run *f, cm_error *error) {
+    cm_var *loss;
     double rate = cm_schedule(f->options->learning_rate, f->options->warmup, f->state.step,
                               f->steps_per_epoch * f->options->epochs);
-    double norm = cm_adamw_step(f->adamw, f->model->net->params, f->team, rate, f->options->weight_decay,
-                                f->options->clip_norm);
-    if (!isfinite(norm))
-        return cm_fail(error, CM_NUMERIC, NULL, cm_format("step %lld", (long long)f->state.step + 1).text,
-                       "a finite gradient (try a lower --learning-rate)", "a gradient of norm %g", norm);
-    f->state.loss_sum += (double)loss->value.data[0];
+    CM_TRY(step_loss(f, &loss, error));
+    double value = (double)loss->value.data[0];
+    if (!isfinite(value)) return skip_step(f, "a loss of", value, error);
+    CM_TRY(cm_tape_backward(f->tape, f->model->net->params, loss, error));
+    double norm =
+        cm_adamw_step(f->adamw, f->model->net->params, f->team, ldexp(rate, -(int)f->state.roll_backs),
+                      f->options->weight_decay, f->options->clip_norm);
+    if (!isfinite(norm)) return skip_step(f, "a gradient of norm", norm, error);
+    f->state.loss_sum += value;
+    f->state.loss_steps++;
+    f->state.in_row = 0;
     f->state.step++;
     return CM_OK;
 }
@@ -114,7 +164,8 @@ static void judge_epoch(cm_fit_run *f, double criterion) {
     const cm_params *params = f->model->net->params;
     int64_t epoch = f->state.step / f->steps_per_epoch;
     bool watched = f->request->n_watch > 0;
-    if ((f->n_valid == 0 && !watched) || criterion < f->state.best_loss) {
+    bool better = (f->n_valid == 0 && !watched) || criterion < f->state.best_loss;
+    if (better && all_finite(cm_params_values(params), cm_params_size(params))) {
         f->state.best_loss = criterion;
         f->state.best_epoch = epoch;
         memcpy(f->state.best, cm_params_values(params), (size_t)cm_params_size(params) * sizeof(float));
@@ -122,16 +173,34 @@ static void judge_epoch(cm_fit_run *f, double criterion) {
     f->state.stopped_early = !watched && epoch - f->state.best_epoch >= f->options->patience;
 }
 
-static cm_status end_epoch(cm_fit_run *f, cm_error *error) {
-    double valid_loss = 0, metrics[CM_METRICS_MAX] = {0};
-    if (f->n_valid > 0) {
-        CM_TRY(score_validation(f, error));
-        CM_TRY(validation_loss(f, &valid_loss, error));
-        calibrate_values(f);
-        CM_TRY(validation_metrics(f, metrics, error));
+/* A network whose scores are no numbers has no loss and no metric; the epoch is not kept. */
+static cm_status without_numbers(const cm_fit_run *f, cm_status status, const cm_error *why, double *value,
+                                 cm_error *error) {
+    if (status != CM_NUMERIC) {
+        if (status != CM_OK && error) *error = *why;
+        return status;
     }
-    double loss = f->state.loss_sum / (double)f->steps_per_epoch, watched = NAN;
-    if (f->request->n_watch > 0) CM_TRY(watched_metric(f, &watched, error));
+    *value = NAN;
+    cm_log(f->runtime, CM_LOG_WARNING, "epoch %lld: scores that are no finite numbers: not kept",
+           (long long)(f->state.step / f->steps_per_epoch));
+    return CM_OK;
+}
+
+static cm_status judge_validation(cm_fit_run *f, double *loss, double *metrics, cm_error *error) {
+    CM_TRY(score_validation(f, error));
+    CM_TRY(validation_loss(f, loss, error));
+    calibrate_values(f);
+    return validation_metrics(f, metrics, error);
+}
+
+static cm_status end_epoch(cm_fit_run *f, cm_error *error) {
+    double valid_loss = 0, watched = NAN, metrics[CM_METRICS_MAX] = {0};
+    double loss = f->state.loss_sum / (double)f->state.loss_steps;
+    cm_error own = {.status = CM_OK};
+    if (f->n_valid > 0)
+        CM_TRY(without_numbers(f, judge_validation(f, &valid_loss, metrics, &own), &own, &valid_loss, error));
+    if (f->request->n_watch > 0)
+        CM_TRY(without_numbers(f, watched_metric(f, &watched, &own), &own, &watched, error));
     if (f->request->curve)
         f->request->curve->epochs[f->request->curve->n++] =
             (cm_epoch){loss, f->n_valid > 0 ? valid_loss : NAN, watched};
@@ -139,14 +208,21 @@ static cm_status end_epoch(cm_fit_run *f, cm_error *error) {
     report_epoch(f, loss, valid_loss,
                  metrics[f->model->task->affinity ? (int)CM_AFFINITY_pearson : (int)CM_BINARY_mcc]);
     f->state.loss_sum = 0;
+    f->state.loss_steps = 0;
     return CM_OK;
 }
 
 /* ---- the loop ---- */
 
+/* Not while weights or moments are no numbers, before the run rolls back: the checkpoint before leads there
+ * too. */
 static cm_status write_checkpoint(cm_fit_run *f, cm_error *error) {
+    const cm_params *params = f->model->net->params;
+    int64_t n = cm_params_size(params);
     clock_gettime(CLOCK_MONOTONIC, &f->last_checkpoint);
-    if (!f->checkpoint.path) return CM_OK;
+    if (!f->checkpoint.path || !all_finite(cm_params_values(params), n) ||
+        !all_finite(cm_adamw_first(f->adamw), n) || !all_finite(cm_adamw_second(f->adamw), n))
+        return CM_OK;
     return cm_train_checkpoint_write(&f->checkpoint, f->model->net->params, f->adamw, &f->state, error);
 }
 
@@ -218,6 +294,10 @@ static cm_status note_facts(const cm_fit_run *f, const double *metrics, cm_error
         json_pack("{s:I, s:I, s:I, s:I, s:f}", "training_pairs", (json_int_t)f->n_train, "validation_pairs",
                   (json_int_t)f->n_valid, "epochs", (json_int_t)(f->state.step / f->steps_per_epoch),
                   "best_epoch", (json_int_t)f->state.best_epoch, "validation_loss", f->state.best_loss);
+    if (f->state.skipped > 0) {
+        json_object_set_new(training, "skipped_steps", json_integer(f->state.skipped));
+        json_object_set_new(training, "roll_backs", json_integer(f->state.roll_backs));
+    }
     json_t *metrics_by_fold = json_object();
     bool kept = json_object_set_new(metrics_by_fold,
                                     "inner validation (optimistic: epoch, calibration "
@@ -237,6 +317,10 @@ static cm_status finish(cm_fit_run *f, cm_error *error) {
            "%lld training and %lld inner validation pairs, best epoch %lld of %lld, validation loss %.4f",
            (long long)f->n_train, (long long)f->n_valid, (long long)f->state.best_epoch,
            (long long)(f->state.step / f->steps_per_epoch), f->state.best_loss);
+    if (f->state.skipped > 0)
+        cm_log(f->runtime, CM_LOG_WARNING,
+               "%lld steps were skipped for a loss or gradient that is no number, with %lld roll-backs",
+               (long long)f->state.skipped, (long long)f->state.roll_backs);
     return note_facts(f, metrics, error);
 }
 
@@ -253,6 +337,10 @@ static cm_status train_network(cm_fit_run *f, cm_error *error) {
                (long long)f->state.step);
     }
     CM_TRY(run_steps(f, error));
+    if (f->state.best_epoch == 0 && f->request->n_watch == 0)
+        return cm_fail(error, CM_NUMERIC, NULL, "training",
+                       "an epoch with finite weights and validation loss (try a lower --learning-rate)",
+                       "none in %lld", (long long)(f->state.step / f->steps_per_epoch));
     if (f->options->ensemble > 1) CM_TRY(write_checkpoint(f, error));
     const cm_params *params = f->model->net->params;
     memcpy(cm_params_values(params), f->state.best, (size_t)cm_params_size(params) * sizeof(float));
@@ -275,6 +363,8 @@ static cm_status add_member(cm_fit_run *lead, int k, cm_error *error) {
         .request = &request, .options = &options, .lead = lead, .team = lead->team, .runtime = lead->runtime};
     cm_status status = train_network(&member, error);
     if (status == CM_OK) {
+        lead->state.skipped += member.state.skipped;
+        lead->state.roll_backs += member.state.roll_backs;
         lead->model->members[k - 1] = member.model->net;
         member.model->net = NULL;
     }

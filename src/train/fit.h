@@ -47,7 +47,17 @@ bool cm_fit_member_path(cm_buf *path, const char *checkpoint_path, int k);
 /* Trains and gives a model with weights of the best epoch, calibration and threshold, all chosen on the inner
  * validation fold. With options->ensemble K networks of different seeds are trained on the same division; the
  * calibration is chosen for their mean score. A pure function of options, data and index: neither team nor
- * resuming changes a bit. When runtime asks to stop, a checkpoint is written (if there is a path) and
+ * resuming changes a bit.
+ *
+ * A step whose loss or gradient is no finite number is skipped: weights, moments and AdamW's count of steps
+ * stay as they are, the run warns, counts it (the card says how many) and goes on with the next batch.
+ * CM_SKIPS_IN_ROW of them in a row roll it back: to the weights of the best epoch so far, those of the
+ * beginning when there is none, with AdamW as at the beginning and half the learning rate from then on. A run
+ * that would roll back more than CM_ROLL_BACKS times ends with CM_NUMERIC, as does one that never had an
+ * epoch with finite weights and a finite inner validation loss; no model has other weights than finite ones.
+ * All this is a function of the state that a checkpoint keeps.
+ *
+ * When runtime asks to stop, a checkpoint is written (if there is a path) and
  * CM_INTERRUPTED returned. */
 cm_status cm_fit(cm_model **model, const cm_fit_request *request, cm_team *team, const cm_runtime *runtime,
                  cm_error *error);

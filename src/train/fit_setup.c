@@ -6,6 +6,7 @@
 #include "data/split.h"
 #include "data/split_kind.h"
 #include "nn/option_text.h"
+#include "train/facts.h"
 #include "train/fit_parts.h"
 #include <math.h>
 #include <string.h>
@@ -223,6 +224,7 @@ static cm_status make_engine(cm_fit_run *f, cm_error *error) {
 cm_status cm_fit_setup(cm_fit_run *f, cm_error *error) {
     const cm_fit_request *r = f->request;
     CM_TRY(choose_loss(f, error));
+    CM_TRY(cm_fit_check_labels(r, error));
     CM_TRY(cm_calibration_parse(&f->calibration, f->options->calibration, error));
     CM_TRY(f->lead ? copy_division(f, error) : divide(f, error));
     CM_TRY(cm_model_create(&f->model, &cm_kind_network, r->dataset->task, f->options, r->features->width,

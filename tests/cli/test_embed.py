@@ -216,6 +216,26 @@ class Checkpoints(Case):
         with zipfile.ZipFile(self.embed("x.npz", "--tokens")) as archive:
             self.assertEqual(len(archive.namelist()), 20)
 
+    @unittest.skipUnless(any(f == "esm2" for f, _ in TINY), "no tiny protein checkpoint")
+    def test_output_that_is_no_number(self):
+        """Finite weights whose products are none: named and refused, neither written nor stored."""
+        huge = self.path("huge")
+        shutil.copytree(dict(TINY)["esm2"], huge)
+        with open(os.path.join(huge, "model.safetensors"), "r+b") as file:
+            length = struct.unpack("<Q", file.read(8))[0]
+            header = json.loads(file.read(length))
+            name = next(name for name in header if name.endswith("emb_layer_norm_after.weight"))
+            begin, end = header[name]["data_offsets"]
+            file.seek(8 + length + begin)
+            file.write(struct.pack("<f", 3e38) * ((end - begin) // 4))
+        fasta = self.write("p.fasta", ">p\nMKVLAWGRDE\n")
+        for more in ([], ["--threads", "2", "--both"]):  # the second time it is not in the store either
+            out = self.path("e.safetensors")
+            _, err = self.run_program("embed", "--encoder", f"esm2:{huge}", "--a", fasta, "--out", out, "--quiet", *more, code=1)
+            self.assertIn("input 'MKVLAWGRDE', token 1: found ", err)
+            self.assertIn("expected finite embeddings of the encoder", err)
+            self.assertFalse(os.path.exists(out))
+
     def test_store_gives_the_same(self):
         with open(self.embed("one.safetensors", "--tokens", "--no-store"), "rb") as file:
             one = file.read()

@@ -223,6 +223,27 @@ static void test_domain(void **state) {
     cm_model_close(model);
 }
 
+/* Finite weights whose products are none: no prediction, and the pair is named. */
+static void test_scores_that_are_no_numbers(void **state) {
+    fixture *f = *state;
+    cm_error error = {0};
+    cm_model *model = NULL;
+    assert_int_equal(cm_model_open(&model, f->path, &error), CM_OK);
+    cm_params *params = model->net->params;
+    cm_mat out = cm_params_value(params, cm_params_find(params, "head.out.weight"));
+    for (int64_t i = 0; i < out.cols; i++) out.data[i] = i % 2 ? 3e38f : -3e38f;
+    cm_dataset *d = synthetic_open(&f->set, 0, NULL);
+    collected *c = calloc(1, sizeof *c);
+    c->most = 1024;
+    assert_int_equal(cm_predict(model, d, 0, collect, c, NULL, &error), CM_NUMERIC);
+    assert_string_equal(error.expected, "a finite score");
+    assert_non_null(strstr(error.place, "pair r"));
+    assert_int_equal(c->n, 0);
+    free(c);
+    cm_dataset_destroy(d);
+    cm_model_close(model);
+}
+
 static void test_finds_by_name(void **state) {
     fixture *f = *state;
     cm_error error = {0};
@@ -443,6 +464,7 @@ int main(void) {
         cmocka_unit_test(test_domain),
         cmocka_unit_test(test_keeps_calibration),
         cmocka_unit_test(test_opens_old_files),
+        cmocka_unit_test(test_scores_that_are_no_numbers),
         cmocka_unit_test(test_finds_by_name),
         cmocka_unit_test(test_same_bits_for_batches_and_threads),
         cmocka_unit_test(test_values_are_probabilities),

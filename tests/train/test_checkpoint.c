@@ -81,9 +81,13 @@ static void advance(run *r, int step) {
         cm_adamw_second(r->adamw)[i] = x / 4;
         r->state.best[i] = x + 1000;
     }
-    cm_adamw_set_steps(r->adamw, step);
     r->state.step = step;
     r->state.loss_sum = 0.125 * step;
+    r->state.loss_steps = step % EPOCH;
+    r->state.skipped = step / 6;
+    r->state.in_row = step > 12 ? step % 5 / 2 : 0;
+    r->state.roll_backs = r->state.skipped / CM_SKIPS_IN_ROW;
+    cm_adamw_set_steps(r->adamw, step - r->state.skipped);
     r->state.best_epoch = step / EPOCH;
     r->state.best_loss = r->state.best_epoch > 0 ? 1.0 / step : INFINITY;
     r->state.stopped_early = false;
@@ -97,8 +101,12 @@ static void assert_at(const run *r, int step) {
     assert_memory_equal(cm_adamw_first(r->adamw), cm_adamw_first(wanted.adamw), bytes);
     assert_memory_equal(cm_adamw_second(r->adamw), cm_adamw_second(wanted.adamw), bytes);
     assert_memory_equal(r->state.best, wanted.state.best, bytes);
-    assert_int_equal(cm_adamw_steps(r->adamw), step);
+    assert_int_equal(cm_adamw_steps(r->adamw), cm_adamw_steps(wanted.adamw));
     assert_int_equal(r->state.step, step);
+    assert_int_equal(r->state.loss_steps, wanted.state.loss_steps);
+    assert_int_equal(r->state.skipped, wanted.state.skipped);
+    assert_int_equal(r->state.in_row, wanted.state.in_row);
+    assert_int_equal(r->state.roll_backs, wanted.state.roll_backs);
     assert_true(r->state.loss_sum == wanted.state.loss_sum && r->state.best_loss == wanted.state.best_loss);
     assert_int_equal(r->state.best_epoch, wanted.state.best_epoch);
     assert_int_equal(r->state.stopped_early, wanted.state.stopped_early);
@@ -326,7 +334,19 @@ static void test_every_length(void **state) {
 /* ---- whole files with contents that no run of this kind has ---- */
 
 enum { BLOCKS = 5, FIRST = 0, SECOND, BEST, PARAMETERS, COUNTERS };
-enum { STEP, LOSS_SUM, BEST_LOSS, BEST_EPOCH, STOPPED_EARLY, ADAMW_STEPS, N_COUNTERS };
+enum {
+    STEP,
+    LOSS_SUM,
+    LOSS_STEPS,
+    BEST_LOSS,
+    BEST_EPOCH,
+    STOPPED_EARLY,
+    SKIPPED,
+    IN_ROW,
+    ROLL_BACKS,
+    ADAMW_STEPS,
+    N_COUNTERS
+};
 
 typedef struct crafted {
     cm_tensor blocks[BLOCKS];
@@ -397,7 +417,25 @@ static void swap_bytes(crafted *c, const craft_row *row) {
 
 static const craft_row craft_rows[] = {
     {"as it was", set_counter, STEP, 25, NULL},
-    {"the end", set_counter, STEP, STEPS, NULL},
+    {"a step later", set_counter, STEP, 26, NULL},
+    {"the end of an epoch", set_counter, STEP, STEPS,
+     "counter loss_steps: found 5, expected a whole number from 0 to 0"},
+    {"steps of the loss beyond the epoch", set_counter, LOSS_STEPS, 6,
+     "counter loss_steps: found 6, expected a whole number from 0 to 5"},
+    {"steps of the loss negative", set_counter, LOSS_STEPS, -1, "counter loss_steps: found -1"},
+    {"fewer steps of the loss", set_counter, LOSS_STEPS, 0, NULL},
+    {"skipped negative", set_counter, SKIPPED, -1, "counter skipped: found -1"},
+    {"skipped more than all", set_counter, SKIPPED, 26,
+     "counter skipped: found 26, expected a whole number from 0 to 25"},
+    {"skipped and made more than all", set_counter, SKIPPED, 5,
+     "counter adamw_steps: found 21, expected a whole number from 0 to 20"},
+    {"two in a row", set_counter, IN_ROW, 2, NULL},
+    {"three in a row", set_counter, IN_ROW, 3,
+     "counter in_row: found 3, expected a whole number from 0 to 2"},
+    {"rolled back twice for four", set_counter, ROLL_BACKS, 2,
+     "counter roll_backs: found 2, expected a whole number from 0 to 1"},
+    {"rolled back a half", set_counter, ROLL_BACKS, 0.5, "counter roll_backs: found 0.5"},
+    {"never rolled back", set_counter, ROLL_BACKS, 0, NULL},
     {"step negative", set_counter, STEP, -1, "counter step: found -1, expected a whole number from 0 to 40"},
     {"step beyond the run", set_counter, STEP, STEPS + 1, "counter step: found 41"},
     {"step with a fraction", set_counter, STEP, 25.5, "counter step: found 25.5"},
@@ -419,8 +457,9 @@ static const craft_row craft_rows[] = {
     {"stopped", set_counter, STOPPED_EARLY, 1, NULL},
     {"stopped 2", set_counter, STOPPED_EARLY, 2, "counter stopped_early: found 2"},
     {"stopped a half", set_counter, STOPPED_EARLY, 0.5, "counter stopped_early: found 0.5"},
-    {"optimiser before the run", set_counter, ADAMW_STEPS, 26,
-     "counter adamw_steps: found 26, expected a whole number from 0 to 25"},
+    {"optimiser before the run", set_counter, ADAMW_STEPS, 22,
+     "counter adamw_steps: found 22, expected a whole number from 0 to 21"},
+    {"optimiser anew", set_counter, ADAMW_STEPS, 0, NULL},
     {"optimiser negative", set_counter, ADAMW_STEPS, -25, "counter adamw_steps: found -25"},
     {"weight nan", set_value, PARAMETERS, NAN, "tensor parameters, value "},
     {"weight infinite", set_value, PARAMETERS, INFINITY, ": found inf, expected a finite number"},
@@ -443,7 +482,7 @@ static const craft_row craft_rows[] = {
     {"no best weights", drop_block, BEST, 0, "tensor best: found none"},
     {"no optimiser", drop_block, SECOND, 0, "tensor adamw.v: found none"},
     {"counter missing", resize_block, COUNTERS, -1,
-     "tensor counters: found F64, 40 bytes, expected F64, 48 bytes"},
+     "tensor counters: found F64, 72 bytes, expected F64, 80 bytes"},
     {"a larger network", resize_block, PARAMETERS, 1, "tensor parameters: found F32, "},
     {"a smaller network", resize_block, BEST, -1, "tensor best: found F32, "},
     {"another optimiser", resize_block, FIRST, -16, "tensor adamw.m: found F32, "},
@@ -462,7 +501,8 @@ static void craft(crafted *c) {
     const float *data[4] = {cm_adamw_first(r.adamw), cm_adamw_second(r.adamw), r.state.best,
                             cm_params_values(r.params)};
     *c = (crafted){.count = BLOCKS, .version = 2, .key = KEY, .format = "crossmamba checkpoint"};
-    memcpy(c->counters, (double[]){25, r.state.loss_sum, r.state.best_loss, 2, 0, 25}, sizeof c->counters);
+    memcpy(c->counters, (double[]){25, r.state.loss_sum, 5, r.state.best_loss, 2, 0, 4, 0, 1, 21},
+           sizeof c->counters);
     for (int i = 0; i < BLOCKS; i++) {
         c->blocks[i] = (cm_tensor){names[i], CM_DTYPE_F32, 1, {size}, c->values[i], (size_t)size * 4};
         if (i < COUNTERS) memcpy(c->values[i], data[i], (size_t)size * 4);
