@@ -65,7 +65,8 @@ static cm_status run(const cm_predictor_call *call, cm_error *error) {
     cm_choice choice = {.candidates = list_shapes(call->n_train, list) * STAGES,
                         .standard = STANDARD,
                         .score = score,
-                        .context = &t};
+                        .context = &t,
+                        .as_scored = true};
     cm_status status = cm_molecule_table_make(&t, call, true, error);
     if (status == CM_OK) status = cm_choice_run(&choice, call, error);
     cm_molecule_table_clear(&t);

@@ -29,6 +29,15 @@ double *cm_choice_labels(const cm_predictor_call *call) {
     return label;
 }
 
+void cm_choice_clip(const cm_predictor_call *call) {
+    double least = INFINITY, most = -INFINITY;
+    for (int64_t i = 0; i < call->n_train; i++) {
+        least = fmin(least, (double)call->label[call->train[i]]);
+        most = fmax(most, (double)call->label[call->train[i]]);
+    }
+    for (int64_t i = 0; i < call->n_test; i++) call->value[i] = fmin(fmax(call->score[i], least), most);
+}
+
 static cm_status work_make(work *w, cm_error *error) {
     const cm_predictor_call *call = w->call;
     size_t n = (size_t)call->n_train,
@@ -84,6 +93,10 @@ static cm_status run(work *w, cm_error *error) {
     CM_TRY(w->choice->score(w->choice->context, call->train, call->n_train, call->test, call->n_test,
                             w->score, error));
     memcpy(call->score, w->score + best * call->n_test, (size_t)call->n_test * sizeof *call->score);
+    if (call->dataset->task->affinity && w->choice->as_scored) {
+        cm_choice_clip(call);
+        return CM_OK;
+    }
     return cm_inner_finish(call->dataset->task->affinity, w->held + best * call->n_train, w->label,
                            w->inner.n_parts ? call->n_train : 0, call->score, call->n_test, call->value,
                            call->threshold, error);

@@ -15,11 +15,15 @@ typedef struct cm_choice {
     cm_status (*score)(const void *context, const int64_t *fit, int64_t n, const int64_t *target, int64_t m,
                        double *score, cm_error *error);
     const void *context;
+    bool as_scored; /* affinities are scored in their own units and stay so, without calibration */
 } cm_choice;
 
 /* The candidate of the lowest loss of inner folds (of equals the first), fitted to the whole training part.
  */
 cm_status cm_choice_run(const cm_choice *choice, const cm_predictor_call *call, cm_error *error);
+
+/* Values of an affinity from the scores as they are, clipped to the range of the training labels. */
+void cm_choice_clip(const cm_predictor_call *call);
 
 /* The labels of the training pairs, as doubles by position; NULL when out of memory. */
 double *cm_choice_labels(const cm_predictor_call *call);

@@ -35,9 +35,6 @@ static cm_status divide(cm_eval_division *division, const cm_eval_plan *plan, co
     uint64_t seed = (uint64_t)plan->request->options.seed + (uint64_t)unit->repeat;
     CM_TRY(cm_inner_make(&division->inner, plan->dataset, division->train, division->n_train, unit->test,
                          unit->n_test, CM_INNER_FOLDS, seed, error));
-    if (division->inner.n_parts == 0)
-        return cm_fail(error, CM_DATA, NULL, cm_format("fold %d", unit->fold + 1).text,
-                       "10 or more training pairs for inner folds", "%lld", (long long)division->n_train);
     size_t cells = (size_t)n_pairs * (size_t)division->inner.n_parts;
     division->mask = cm_new(cells, sizeof *division->mask);
     if (!division->mask) return cm_fail_memory(error, cells);
@@ -89,16 +86,29 @@ static cm_status add_part(const cm_eval_plan *plan, cm_eval_parts *parts, const 
     return CM_OK;
 }
 
+/* Inner parts that the members of a unit are trained on, beside the whole. */
+static cm_status count_parts(const cm_eval_division *division, const cm_eval_unit *unit, int *n_parts,
+                             cm_error *error) {
+    const cm_predictor *predictor;
+    CM_TRY(cm_predictor_find(&predictor, unit->model, error));
+    *n_parts = predictor->whole ? 0 : division->inner.n_parts;
+    if (*n_parts > 0 || predictor->whole) return CM_OK;
+    return cm_fail(error, CM_DATA, NULL, cm_format("fold %d", unit->fold + 1).text,
+                   "10 or more training pairs for inner folds", "%lld", (long long)division->n_train);
+}
+
 static cm_status add_members(const cm_eval_plan *plan, cm_eval_parts *parts, const cm_eval_unit *unit,
                              cm_error *error) {
     char member[CM_MEMBERS_MAX][CM_MEMBER_NAME];
-    int members = cm_stage_members(unit->model, member), division = find_division(parts, unit);
-    if (members > 0 && division < 0) {
+    int members = cm_stage_members(unit->model, member), division = find_division(parts, unit), n_parts;
+    if (members == 0) return CM_OK;
+    if (division < 0) {
         division = parts->n_divisions++;
         CM_TRY(divide(&parts->divisions[division], plan, unit, error));
     }
+    CM_TRY(count_parts(&parts->divisions[division], unit, &n_parts, error));
     for (int m = 0; m < members; m++)
-        for (int p = -1; p < parts->divisions[division].inner.n_parts; p++)
+        for (int p = -1; p < n_parts; p++)
             if (!find_part(plan, parts, member[m], division, p))
                 CM_TRY(add_part(plan, parts, member[m], division, p, error));
     return CM_OK;
@@ -116,39 +126,72 @@ cm_status cm_eval_parts_make(cm_eval_parts *parts, const cm_eval_plan *plan, cm_
 
 /* ---- handing over ---- */
 
+/* What a stage gets, with room for all members. */
+typedef struct handover {
+    int n_parts, members;
+    int64_t n_train, n_test, *position; /* [n_train] */
+    double *held, *test, *raw, *threshold;
+} handover;
+
+static void handover_clear(handover *h) {
+    cm_free(h->position);
+    cm_free(h->held);
+    cm_free(h->test);
+    cm_free(h->raw);
+    cm_free(h->threshold);
+}
+
+static cm_status handover_make(handover *h, cm_error *error) {
+    size_t members = (size_t)h->members, n = (size_t)h->n_train, m = (size_t)h->n_test;
+    h->position = cm_new(n, sizeof *h->position);
+    h->held = cm_new(n * members, sizeof *h->held);
+    h->test = cm_new(m * members, sizeof *h->test);
+    h->raw = cm_new(m * members, sizeof *h->raw);
+    h->threshold = cm_new(members, sizeof *h->threshold);
+    return h->position && h->held && h->test && h->raw && h->threshold
+               ? CM_OK
+               : cm_fail_memory(error, (n + 2 * m) * members * sizeof(double));
+}
+
 static void hand_over(const cm_eval_plan *plan, const cm_eval_parts *parts, int division, const char *member,
-                      int64_t *position, double *held, double *test) {
+                      int number, handover *h) {
     const cm_eval_division *d = &parts->divisions[division];
     const cm_eval_unit *whole = find_part(plan, parts, member, division, -1);
     const bool affinity = plan->dataset->task->affinity;
-    for (int64_t i = 0; i < whole->n_test; i++) test[i] = cm_model_handed(affinity, whole->value[i]);
-    for (int p = 0; p < d->inner.n_parts; p++) {
+    double *held = h->held + number * h->n_train, *test = h->test + number * h->n_test,
+           *raw = h->raw + number * h->n_test;
+    h->threshold[number] = whole->threshold;
+    for (int64_t i = 0; i < whole->n_test; i++) {
+        test[i] = cm_model_handed(affinity, whole->value[i]);
+        raw[i] = whole->score[i];
+    }
+    for (int p = 0; p < h->n_parts; p++) {
         const cm_eval_unit *part = find_part(plan, parts, member, division, p);
-        cm_inner_list(&d->inner, p, true, position);
+        cm_inner_list(&d->inner, p, true, h->position);
         for (int64_t i = 0; i < part->n_test; i++)
-            held[position[i]] = cm_model_handed(affinity, part->value[i]);
+            held[h->position[i]] = cm_model_handed(affinity, part->value[i]);
     }
 }
 
 cm_status cm_eval_stage_run(const cm_eval_plan *plan, const cm_eval_parts *parts, cm_eval_unit *unit,
                             const cm_runtime *runtime, cm_error *error) {
     char member[CM_MEMBERS_MAX][CM_MEMBER_NAME];
-    int members = cm_stage_members(unit->model, member), division = find_division(parts, unit);
+    int division = find_division(parts, unit);
     const cm_eval_division *d = &parts->divisions[division];
-    size_t n = (size_t)d->n_train, m = (size_t)unit->n_test;
-    double *held = cm_new(n * (size_t)members, sizeof *held),
-           *test = cm_new(m * (size_t)members, sizeof *test);
-    int64_t *position = cm_new(n, sizeof *position);
-    cm_status status =
-        held && test && position ? CM_OK : cm_fail_memory(error, (n + m) * (size_t)members * 8);
+    handover h = {
+        .members = cm_stage_members(unit->model, member), .n_train = d->n_train, .n_test = unit->n_test};
+    cm_status status = count_parts(d, unit, &h.n_parts, error);
+    if (status == CM_OK) status = handover_make(&h, error);
     if (status == CM_OK) {
-        for (int i = 0; i < members; i++)
-            hand_over(plan, parts, division, member[i], position, held + (size_t)i * n, test + (size_t)i * m);
-        struct cm_stage_input input = {&d->inner, members, held, test};
+        for (int i = 0; i < h.members; i++) hand_over(plan, parts, division, member[i], i, &h);
+        struct cm_stage_input input = {.inner = h.n_parts ? &d->inner : NULL,
+                                       .n_members = h.members,
+                                       .raw = h.raw,
+                                       .threshold = h.threshold,
+                                       .held = h.n_parts ? h.held : NULL,
+                                       .test = h.test};
         status = cm_eval_unit_run(plan, unit, &input, runtime, error);
     }
-    cm_free(held);
-    cm_free(test);
-    cm_free(position);
+    handover_clear(&h);
     return status;
 }

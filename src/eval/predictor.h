@@ -42,6 +42,7 @@ typedef struct cm_predictor {
     unsigned serves;
     bool similarity; /* looks at how alike molecules are */
     bool stage;      /* runs on the scores of other predictors; the name is a pattern with NAME in it */
+    bool whole;      /* of a stage: its members are trained on the whole training part alone */
     bool baseline;   /* sees identity, length or composition of the molecules and no more */
     bool kept;       /* finished units go to the checkpoint folder; false for what is computed in no time */
     /* Row i of a predictor that stands for several names (0 past the end); NULL: it has the one name above.
@@ -54,8 +55,8 @@ typedef struct cm_predictor {
 #include "eval/predictors.def"
 #undef CM_PREDICTOR_ROW
 
-/* The predictor of a name: NAME, NAME+memory, stack:NAME/NAME or stack:NAME/NAME+memory; CM_USAGE lists the
- * names. */
+/* The predictor of a name: NAME, NAME+memory, stack:NAME/NAME, stack:NAME/NAME+memory or mean:NAME/NAME;
+ * CM_USAGE lists the names. */
 cm_status cm_predictor_find(const cm_predictor **predictor, const char *name, cm_error *error);
 
 /* CM_USAGE when the predictor, or a member of it, does not serve tasks of this kind. *similarity becomes true

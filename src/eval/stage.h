@@ -6,14 +6,16 @@
 #include "train/inner.h"
 #include "train/learner.h"
 
-/* "stack:A/B/C": A, B, C. "NAME+memory": NAME. "stack:A/B+memory": A, B. The members of a name, or 0 for a
- * plain predictor. */
+/* "stack:A/B/C", "mean:A/B/C": A, B, C. "NAME+memory": NAME. "stack:A/B+memory": A, B. The members of a name,
+ * or 0 for a plain predictor. */
 int cm_stage_members(const char *name, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]);
 
 /* What a stage gets of each member: logits of its calibrated probabilities, or affinities. */
 struct cm_stage_input {
-    const cm_inner *inner;
+    const cm_inner *inner; /* NULL, as held is, for a predictor with `whole` */
     int n_members;
+    const double *raw; /* [n_members, n_test] scores before calibration; of an affinity in its units too */
+    const double *threshold; /* [n_members] */
     const double
         *held; /* [n_members, n_train] of each training pair, from the inner part that holds it out */
     const double *test; /* [n_members, n_test] from the whole training part */

@@ -46,11 +46,14 @@ static const cm_learner *find_plain(const char *name) {
     return NULL;
 }
 
-static const char stack_prefix[] = "stack:";
-
 int cm_stack_names(const char *name, const char *end, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]) {
-    if (strncmp(name, stack_prefix, sizeof stack_prefix - 1) != 0) return 0;
-    const char *at = name + sizeof stack_prefix - 1;
+    return cm_member_names("stack:", name, end, member);
+}
+
+int cm_member_names(const char *prefix, const char *name, const char *end,
+                    char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]) {
+    if (strncmp(name, prefix, strlen(prefix)) != 0) return 0;
+    const char *at = name + strlen(prefix);
     if (!end) end = name + strlen(name);
     int count = 0;
     while (at <= end && count < CM_MEMBERS_MAX) {

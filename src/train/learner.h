@@ -31,5 +31,8 @@ cm_status cm_learner_find(const cm_learner **learner, const char *name, cm_error
 /* "stack:A/B/C": A, B, C in member; their number, 0 for another name, CM_MEMBERS_MAX + 1 when there are too
  * many. end: where the name stops, NULL: at its NUL. */
 int cm_stack_names(const char *name, const char *end, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]);
+/* The same of a name that begins with another prefix. */
+int cm_member_names(const char *prefix, const char *name, const char *end,
+                    char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]);
 
 #endif

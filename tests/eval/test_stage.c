@@ -11,6 +11,7 @@
 #include "eval/predictor.h"
 #include "synthetic.h"
 #include "train/inner.h"
+#include <math.h>
 
 enum { MOST_LINES = 256, MOST_MODELS = 8 };
 
@@ -131,10 +132,75 @@ static void a_stack_is_as_good_as_its_best_member(void **state) {
     synthetic_remove(&s);
 }
 
+/* ---- the mean ---- */
+
+typedef struct pooled_scores {
+    char model[32];
+    double value[MOST_LINES], score[MOST_LINES], threshold;
+    int n;
+} pooled_scores;
+
+/* The lines of a model in a file of predictions. */
+static pooled_scores read_scores(const char *path, const char *model) {
+    pooled_scores out = {.n = 0};
+    char line[512], name[64];
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        double label;
+        int read = sscanf(line, "%63s %*s %*s %*s %*s %lf %lf %lf %lf", name, &label, &out.score[out.n],
+                          &out.value[out.n], &out.threshold);
+        if (read == 5 && strcmp(name, model) == 0) out.n++;
+    }
+    fclose(file);
+    return out;
+}
+
+static double logit(double p) {
+    return log(p / (1 - p));
+}
+
+/* Of affinities the mean of scores, as they are; of probabilities the mean of logits. One training of a
+ * member a fold, also with fewer pairs than inner folds need. */
+static void a_mean_is_a_mean(void **state) {
+    (void)state;
+    static const char *const models[] = {"neighbour", "composition", "mean:neighbour/composition"};
+    for (int affinity = 0; affinity < 2; affinity++) {
+        synthetic s = synthetic_make(60, 58, affinity);
+        cm_dataset *d = synthetic_open(&s, affinity, NULL);
+        char path[128], folder[128];
+        snprintf(path, sizeof path, "%s/predictions.tsv", s.folder);
+        snprintf(folder, sizeof folder, "%s/units", s.folder);
+        cm_eval_request request = {.options = synthetic_options(),
+                                   .models = models,
+                                   .n_models = 3,
+                                   .folds = 3,
+                                   .checkpoint_folder = folder,
+                                   .predictions_path = path};
+        results r = {.n = 0};
+        assert_int_equal(cm_eval(&request, d, keep, &r, NULL, NULL), CM_OK);
+        assert_int_equal(synthetic_files_in(folder), 2 * 3);
+        pooled_scores a = read_scores(path, models[0]), b = read_scores(path, models[1]),
+                      mean = read_scores(path, models[2]);
+        assert_true(a.n == 60 && b.n == 60 && mean.n == 60);
+        for (int i = 0; i < 60; i++) {
+            double expected =
+                affinity ? (a.score[i] + b.score[i]) / 2 : (logit(a.value[i]) + logit(b.value[i])) / 2;
+            assert_float_equal(mean.score[i], expected, 1e-4 * (1 + fabs(expected)));
+            if (!affinity) assert_float_equal(logit(mean.value[i]), expected, 1e-3 * (1 + fabs(expected)));
+        }
+        if (!affinity)
+            assert_float_equal(logit(mean.threshold), (logit(a.threshold) + logit(b.threshold)) / 2, 1e-3);
+        cm_dataset_destroy(d);
+        synthetic_remove(&s);
+    }
+}
+
 static void same_bits_for_threads_resuming_and_ids(void **state) {
     (void)state;
-    static const char *const models[] = {"mlp", "mlp+memory", "stack:mlp/neighbour",
-                                         "stack:mlp/id-only+memory", "trees+memory"};
+    static const char *const models[] = {
+        "mlp",          "mlp+memory",    "stack:mlp/neighbour", "stack:mlp/id-only+memory",
+        "trees+memory", "mean:mlp/trees"};
     enum { MODELS = sizeof models / sizeof *models };
     synthetic s = synthetic_make(120, 56, 0);
     char folder[96], command[512];
@@ -202,7 +268,7 @@ static void inner_parts_ask_what_the_test_asks(void **state) {
 static void names_of_stages(void **state) {
     (void)state;
     static const char *const good[] = {"mlp+memory", "stack:mlp/neighbour", "stack:mlp",
-                                       "stack:mlp/id-only+memory"};
+                                       "stack:mlp/id-only+memory", "mean:mlp/neighbour"};
     static const char *const bad[] = {"+memory",
                                       "stack:",
                                       "stack:mlp/",
@@ -212,6 +278,11 @@ static void names_of_stages(void **state) {
                                       "memory",
                                       "NAME+memory",
                                       "stack:mlp+memory/neighbour",
+                                      "mean:",
+                                      "mean:mlp/mlp",
+                                      "mean:mlp/other",
+                                      "mean:mlp/neighbour+memory",
+                                      "stack:mean:mlp/neighbour",
                                       "stack:a/b/c/d/e/f/g/h/i"};
     const cm_predictor *predictor;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -228,6 +299,7 @@ int main(void) {
         cmocka_unit_test(memory_helps_where_labels_follow_molecules),
         cmocka_unit_test(memory_hurts_nothing_on_new_molecules),
         cmocka_unit_test(a_stack_is_as_good_as_its_best_member),
+        cmocka_unit_test(a_mean_is_a_mean),
         cmocka_unit_test(same_bits_for_threads_resuming_and_ids),
         cmocka_unit_test(inner_parts_ask_what_the_test_asks),
         cmocka_unit_test(names_of_stages),
