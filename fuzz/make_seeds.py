@@ -3,6 +3,7 @@
 usage: make_seeds.py SOURCE_FOLDER PROGRAM OUT
 """
 import gzip
+import hashlib
 import io
 import json
 import pickle
@@ -323,15 +324,21 @@ def make_tokenizer():
 SMALL = ["--encoder-a", "onehot", "--encoder-b", "onehot", "--dim", "8", "--layers", "1", "--d-state", "1", "--d-conv", "1", "--expand", "1", "--head-dim", "1", "--epochs", "1", "--quiet"]
 
 
+SMALL_PAIRS = [(i, (i * 5 + k) % 12) for i in range(12) for k in range(3)]
+
+
+def write_small_set(folder):
+    (folder / "a.fasta").write_text("".join(f">r{i}\n{'ACGU'[i % 4] * (3 + i)}GC\n" for i in range(12)))
+    (folder / "b.fasta").write_text("".join(f">p{i}\n{'MKVW'[i % 4] * (4 + i)}DE\n" for i in range(12)))
+    (folder / "pairs.tsv").write_text("id_a\tid_b\tlabel\n" + "".join(f"r{i}\tp{j}\t{(i + j) % 2}\n" for i, j in SMALL_PAIRS))
+
+
 def make_model():
     variants = {"crossmamba": [], "tied": ["--tied"], "mlp": ["--fusion", "mlp"], "gated": ["--fusion", "gated"], "static": ["--fusion", "gated-static"], "bilinear": ["--fusion", "bilinear"],
                 "ensemble": ["--ensemble", "2"], "isotonic": ["--calibration", "isotonic"], "notes": ["--notes", "a note", "--licence", "CC0"], "kernel": ["--predictor", "kernel"], "stack": ["--predictor", "stack:kernel/mlp"]}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        (folder / "a.fasta").write_text("".join(f">r{i}\n{'ACGU'[i % 4] * (3 + i)}GC\n" for i in range(12)))
-        (folder / "b.fasta").write_text("".join(f">p{i}\n{'MKVW'[i % 4] * (4 + i)}DE\n" for i in range(12)))
-        rows = [(i, (i * 5 + k) % 12) for i in range(12) for k in range(3)]
-        (folder / "pairs.tsv").write_text("id_a\tid_b\tlabel\n" + "".join(f"r{i}\tp{j}\t{(i + j) % 2}\n" for i, j in rows))
+        write_small_set(folder)
         for name, more in variants.items():
             model = folder / "model.safetensors"
             subprocess.run([PROGRAM, "train", "--task", "rna-protein", "--a", folder / "a.fasta", "--b", folder / "b.fasta", "--pairs", folder / "pairs.tsv", *SMALL, *more, "--model", model, "--force"],
@@ -373,9 +380,127 @@ def make_model():
     put("model", "bad-card", safetensors({"__metadata__": {"crossmamba": "{"}}))
 
 
+# ---- checkpoints of training ----
+
+FLOATS = 16  # the network of the fuzz target
+COUNTERS = [25, 1.5, 5, 0.25, 2, 0, 4, 1, 1, 21]  # in the order of src/train/checkpoint.c
+
+
+def checkpoint(counters=None, values=None, metadata=None, without=(), types=None, right=True):
+    blocks = {"counters": struct.pack(f"<{len(counters or COUNTERS)}d", *(counters or COUNTERS))}
+    for number, name in enumerate(("adamw.m", "adamw.v", "best", "parameters")):
+        blocks[name] = struct.pack(f"<{FLOATS}f", *((values or {}).get(name) or [number + i / 8 for i in range(FLOATS)]))
+    blocks = {name: block for name, block in blocks.items() if name not in without}
+    facts = {"format": "crossmamba checkpoint", "format_version": "2", "key": "fuzz", **(metadata or {})}
+    digest = hashlib.sha256(b"".join(facts[key].encode() + b"\0" for key in ("format", "format_version", "key")))
+    for name in sorted(blocks):
+        digest.update(name.encode() + b"\0" + blocks[name])
+    header, at = {"__metadata__": {**facts, "sha256": digest.hexdigest() if right else "0" * 64}}, 0
+    for name, block in blocks.items():
+        dtype = (types or {}).get(name, "F64" if name == "counters" else "F32")
+        header[name] = entry(dtype, [len(block) // (8 if dtype == "F64" else 4)], at, at + len(block))
+        at += len(block)
+    return safetensors(header, b"".join(blocks.values()))
+
+
+def make_checkpoint():
+    nan, inf = float("nan"), float("inf")
+    put("checkpoint", "whole", checkpoint())
+    put("checkpoint", "begin", checkpoint([0, 0, 0, inf, 0, 0, 0, 0, 0, 0]))
+    put("checkpoint", "end", checkpoint([40, 0, 0, 0.5, 4, 1, 0, 0, 0, 40]))
+    put("checkpoint", "unsealed", checkpoint(right=False))
+    for number in range(len(COUNTERS)):
+        for name, value in (("negative", -1), ("half", 0.5), ("nan", nan), ("inf", inf), ("many", 1e300), ("more", COUNTERS[number] + 1)):
+            put("checkpoint", f"counter-{number}-{name}", checkpoint([value if i == number else c for i, c in enumerate(COUNTERS)]))
+    put("checkpoint", "counter-missing", checkpoint(COUNTERS[:-1]))
+    for name in ("adamw.m", "adamw.v", "best", "parameters", "counters"):
+        put("checkpoint", f"without-{name}", checkpoint(without=[name]))
+        put("checkpoint", f"type-{name}", checkpoint(types={name: "I32" if name != "counters" else "F32"}))
+        if name != "counters":
+            put("checkpoint", f"nan-{name}", checkpoint(values={name: [nan] * FLOATS}))
+            put("checkpoint", f"negative-{name}", checkpoint(values={name: [-1.0] * FLOATS}))
+    for key, value in (("format", "crossmamba unit"), ("format_version", "1"), ("format_version", "3"), ("format_version", "x"), ("format_version", "0"), ("key", "other"), ("key", "")):
+        put("checkpoint", f"{key}-{value or 'empty'}".replace(" ", "-"), checkpoint(metadata={key: value}))
+    put("checkpoint", "empty", b"")
+    put("checkpoint", "half", checkpoint()[:200])
+    put("checkpoint", "not-one", safetensors({"a": entry("F32", [1], 0, 4)}, bytes(4)))
+
+
+# ---- records of evaluations and audits ----
+
+
+def shorter(value, most=2):
+    """Lists and the options cut to their beginning, results to one more than those of a track."""
+    if isinstance(value, dict):
+        return {key: dict(list(item.items())[:2]) if key == "options" else shorter(item, 4 if key == "results" else 2) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shorter(item) for item in value[:most]]
+    return value
+
+
+def paths_of(value, path=()):
+    """Every place of a JSON value once: of a list only its first element."""
+    yield path
+    for key, item in (value.items() if isinstance(value, dict) else list(enumerate(value))[:1] if isinstance(value, list) else ()):
+        yield from paths_of(item, (*path, key))
+
+
+def with_value(value, path, new):
+    """A copy with another value at path; new DROP: without it."""
+    copy = json.loads(json.dumps(value))
+    at = copy
+    for key in path[:-1]:
+        at = at[key]
+    if new is DROP:
+        del at[path[-1]]
+    else:
+        at[path[-1]] = new
+    return copy
+
+
+DROP = object()
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u202e\u2028"
+
+
+def put_variants(name, value, prefix=""):
+    put("report", name, prefix + json.dumps(value))
+    seen = set()
+    for path in paths_of(value):
+        if not path or len(path) > 5:
+            continue
+        place = tuple("0" if isinstance(key, int) else key for key in path[-2:])
+        if place in seen:  # the same member of another model or fold
+            continue
+        seen.add(place)
+        for what, new in (("drop", DROP), ("text", HOSTILE), ("number", -1e308)):
+            put("report", f"{name}-{len(seen):03d}-{what}", prefix + json.dumps(with_value(value, path, new)))
+
+
+def make_report():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        write_small_set(folder)
+        (folder / "affinity.tsv").write_text("id_a\tid_b\tlabel\tfold\n" + "".join(f"r{i}\tp{j}\t{4 + (i * j % 7) / 2}\t{i % 2}\n" for i, j in SMALL_PAIRS))
+        data = ["--a", folder / "a.fasta", "--b", folder / "b.fasta", "--pairs"]
+        evaluate = [PROGRAM, "eval", *SMALL, "--out", folder / "out.tsv", "--record", folder / "record.json"]
+        binary = [*evaluate, "--task", "rna-protein", *data, folder / "pairs.tsv", "--folds", "2", "--compare", "mlp,composition,id-only", "--track", "both", "--scramble", "2", "--group-column", "label"]
+        affinity = [*evaluate, "--task", "rna-protein-affinity", *data, folder / "affinity.tsv", "--fold-column", "fold", "--train-fold", "0", "--compare", "mlp,id-only"]
+        records = []
+        for command in (binary, affinity):
+            subprocess.run(command, check=True)
+            records.append(shorter({**json.loads((folder / "record.json").read_text()), "command": "crossmamba eval"}))
+        subprocess.run([PROGRAM, "audit", "--task", "rna-protein", *data, folder / "pairs.tsv", "--json", folder / "audit.json", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        audit = shorter({**json.loads((folder / "audit.json").read_text()), "command": "crossmamba audit"})
+    put_variants("binary", records[0])
+    put_variants("affinity", records[1])
+    put_variants("audit", audit, "A")
+    for number, text in enumerate(("", "[]", "{}", "{", "1", "A", "A{}", "A[]", '{"format":"crossmamba evaluation"}', '{"format":"crossmamba evaluation","format_version":1}', "[" * 100)):
+        put("report", f"none-{number}", text)
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
-    for make in (make_safetensors, make_torch, make_npy, make_config, make_fasta, make_table, make_smiles, make_tokenizer, make_model):
+    for make in (make_safetensors, make_torch, make_npy, make_config, make_fasta, make_table, make_smiles, make_tokenizer, make_model, make_checkpoint, make_report):
         make()
 
 
