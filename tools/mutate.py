@@ -2,7 +2,7 @@
 
 usage: mutate.py BUILD_FOLDER COUNT [SEED] [FILE ...]
 
-Takes COUNT mutants of the readers and writers of files, the metrics and the checkpoints, drawn with SEED [1] from all
+Takes COUNT mutants of the readers and writers of files, the metrics, the checkpoints and their lock, drawn with SEED [1] from all
 places in the code (comments, texts and messages left out), evenly over the files. BUILD_FOLDER gets a copy of the sources and a
 debug build of its own; a mutant is compiled and the tests of its file run until one fails. Prints one line a mutant (killed,
 survived, or invalid when it does not compile) and the share of killed ones. Python's standard library only.
@@ -46,7 +46,9 @@ TESTS = {
     "src/metrics/resample.c": ["test_bootstrap", "test_statistics"],
     "src/metrics/curves.c": ["test_statistics"],
     "src/metrics/reliability.c": ["test_statistics"],
-    "src/train/checkpoint.c": ["test_fit"],
+    "src/train/checkpoint.c": ["test_checkpoint"],
+    "src/io/sealed.c": ["test_checkpoint", "test_unit"],
+    "src/base/lock.c": ["test_lock"],
 }
 
 # pattern -> what stands there instead
