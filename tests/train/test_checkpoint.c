@@ -160,6 +160,10 @@ static void test_last_two_states(void **state) {
     bool found = true;
     assert_int_equal(read_into(&r, &found, &error), CM_OK);
     assert_false(found);
+    write_at(&r, 0); /* moments of 0 */
+    assert_int_equal(read_fresh(&error, 0), CM_OK);
+    remove_files();
+    r.checkpoint.current = false;
     write_at(&r, 7);
     assert_int_equal(access(previous, F_OK), -1);
     for (int step = 8; step <= STEPS; step += 8) {
