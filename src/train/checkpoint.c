@@ -228,6 +228,11 @@ static cm_status is_there(const char *path, bool *there, cm_error *error) {
     return *there || errno == ENOENT ? CM_OK : cm_fail_errno(error, path, "cannot open", errno);
 }
 
+static cm_status hand_over(const cm_error *own, cm_error *error) {
+    if (error) *error = *own;
+    return own->status;
+}
+
 /* Reads PATH.previous, in place of a PATH that is not there or of which damage says what is wrong (status
  * CM_OK: nothing). */
 static cm_status read_previous(const cm_train_checkpoint *checkpoint, const cm_error *damage,
@@ -236,8 +241,7 @@ static cm_status read_previous(const cm_train_checkpoint *checkpoint, const cm_e
     bool damaged = damage->status != CM_OK, foreign = false;
     char line[1024];
     CM_TRY(is_there(checkpoint->path, found, error));
-    if (!*found && damaged && error) *error = *damage;
-    if (!*found) return damage->status;
+    if (!*found) return damaged ? hand_over(damage, error) : CM_OK;
     *found = false;
     cm_log(runtime, damaged ? CM_LOG_WARNING : CM_LOG_INFO, "%s; going on from %s",
            damaged ? cm_error_line(damage, line, sizeof line) : "the last checkpoint was not finished",
@@ -258,8 +262,7 @@ cm_status cm_train_checkpoint_read(cm_train_checkpoint *checkpoint, const cm_par
         checkpoint->current = read_state(checkpoint, params, adamw, state, &foreign, &damage) == CM_OK;
         if (checkpoint->current) return CM_OK;
         *found = false;
-        if (error) *error = damage;
-        if (foreign || damage.status == CM_MEMORY) return damage.status;
+        if (foreign || damage.status == CM_MEMORY) return hand_over(&damage, error);
     }
     cm_buf previous = CM_BUF_EMPTY;
     cm_train_checkpoint older = *checkpoint;

@@ -280,10 +280,26 @@ static void check_next_write(const fall_row *row) {
     run_clear(&r);
 }
 
+/* The error record may be missing; one that is given is only filled on failure. */
+static void check_record(const fall_row *row) {
+    run r = run_create();
+    cm_error error = {.status = CM_OK, .found = "as it was"};
+    bool found = false;
+    cm_status wanted = row->step < 0 ? CM_DATA : CM_OK;
+    assert_int_equal(cm_train_checkpoint_read(&r.checkpoint, r.params, r.adamw, &r.state, &found, NULL, NULL),
+                     wanted);
+    assert_int_equal(
+        cm_train_checkpoint_read(&r.checkpoint, r.params, r.adamw, &r.state, &found, NULL, &error), wanted);
+    assert_int_equal(error.status, wanted);
+    if (row->step >= 0) assert_string_equal(error.found, "as it was");
+    run_clear(&r);
+}
+
 static void test_which_file_is_taken(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof fall_rows / sizeof *fall_rows; i++) {
         make_files(&fall_rows[i]);
+        check_record(&fall_rows[i]);
         check_fall(&fall_rows[i]);
         if (fall_rows[i].step > 0) check_next_write(&fall_rows[i]);
     }
