@@ -489,11 +489,20 @@ def make_report():
         for command in (binary, affinity):
             subprocess.run(command, check=True)
             records.append(shorter({**json.loads((folder / "record.json").read_text()), "command": "crossmamba eval"}))
-        subprocess.run([PROGRAM, "audit", "--task", "rna-protein", *data, folder / "pairs.tsv", "--json", folder / "audit.json", "--quiet"], check=True, stdout=subprocess.DEVNULL)
-        audit = shorter({**json.loads((folder / "audit.json").read_text()), "command": "crossmamba audit"})
+        (folder / "faulty.fasta").write_text((folder / "a.fasta").read_text() + ">x\nACGUZJ1\n>y\nMKVLE\n")
+        (folder / "audit.tsv").write_text("id_a\tid_b\tlabel\tfold\n" + "".join(f"r{i}\tp{j}\t{(i + j) % 2}\t{i % 3}\n" for i, j in SMALL_PAIRS) + "r0\tp0\t1\t0\nr0\tp0\t0\t1\nx\tp1\t1\t0\nz\tp1\t1\t0\n")
+        audits = []
+        for task, a, pairs in (("rna-protein", "faulty.fasta", "audit.tsv"), ("rna-protein-affinity", "a.fasta", "affinity.tsv")):
+            subprocess.run([PROGRAM, "audit", "--task", task, "--a", folder / a, "--b", folder / "b.fasta", "--pairs", folder / pairs, "--fold-column", "fold", "--json", folder / "audit.json", "--quiet"],
+                           check=True, stdout=subprocess.DEVNULL)
+            audits.append(shorter({**json.loads((folder / "audit.json").read_text()), "command": "crossmamba audit"}))
     put_variants("binary", records[0])
     put_variants("affinity", records[1])
-    put_variants("audit", audit, "A")
+    for name, audit in zip(("audit", "audit-affinity"), audits):
+        put_variants(name, audit, "A")
+    for number, record in enumerate(records):
+        put("report", f"baseline-{number}", json.dumps({**record, "reference": "id-only"}))
+        put("report", f"conformal-{number}", json.dumps(with_value(record, ("results", 0, "conformal"), {"level": 0.9, "coverage": 0.9, "width": 1.5, "single": 0.5, "pairs": 9})))
     for number, text in enumerate(("", "[]", "{}", "{", "1", "A", "A{}", "A[]", '{"format":"crossmamba evaluation"}', '{"format":"crossmamba evaluation","format_version":1}', "[" * 100)):
         put("report", f"none-{number}", text)
 

@@ -28,7 +28,7 @@ PARSERS = {
     "tokenizer": [("src/bio/tokenizer_files.c", None, None), ("src/bio/vocabulary.c", None, None), ("src/bio/tokenizer.c", None, None),
                   ("src/bio/bpe.c", None, None)],
     "checkpoint": [("src/train/checkpoint.c", "---- reading ----", "---- cleaning ----"), ("src/io/sealed.c", "static cm_status check_format", None)],
-    "report": [(f"src/eval/report_{part}.c", None, None) for part in ("read", "summary", "record", "audit", "charts", "learning")],
+    "report": [(f"src/eval/report_{part}.c", None, "---- cards ----") for part in ("read", "summary", "record", "audit", "charts", "learning")],
 }
 
 
