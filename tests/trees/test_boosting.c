@@ -217,6 +217,25 @@ static void a_tree_worked_by_hand(void **state) {
     cm_boosting_destroy(boosting);
 }
 
+/* The cuts 1|2 and 3|4 are equally good, in two columns that differ in the last row alone, which does not
+ * train: the lowest cut of the first column wins. */
+static void of_equal_gains_the_first_wins(void **state) {
+    (void)state;
+    static const float x[2][5] = {{1, 2, 3, 4, 0}, {1, 2, 3, 4, 9}};
+    static const double label[] = {1, 0, 0, 1};
+    static const int64_t index[] = {0, 1, 2, 3, 4};
+    const cm_forest_table table = {1, {{2, 5, &x[0][0], NULL}}};
+    const cm_boosting_options o = {
+        .rounds = 1, .leaves = 2, .leaf = 1, .rate = 1, .ridge = 1, .columns = 1, .rows = 1};
+    cm_boosting *boosting = NULL;
+    double score[5];
+    assert_int_equal(cm_boosting_fit(&boosting, &table, label, index, 4, &o, NULL, NULL), CM_OK);
+    cm_boosting_scores(boosting, &table, index, 5, &o.rounds, 1, score, NULL);
+    assert_true(score[0] == 0.75 && score[4] == score[0]);
+    for (int i = 1; i < 4; i++) assert_true(score[i] == 0.375);
+    cm_boosting_destroy(boosting);
+}
+
 /* ---- bins ---- */
 
 /* 1,000 rows of 400 values: a tenth of the rows have value 0. */
@@ -378,6 +397,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_as_the_plain_version),
         cmocka_unit_test(a_tree_worked_by_hand),
+        cmocka_unit_test(of_equal_gains_the_first_wins),
         cmocka_unit_test(bins_keep_the_order),
         cmocka_unit_test(cuts_between_close_and_large_values),
         cmocka_unit_test(same_bits_for_any_number_of_threads),
