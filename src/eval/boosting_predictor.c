@@ -24,8 +24,13 @@ static const shape shapes[] = {
     {CM_COLUMNS_ALL, 8, 0.1, 0, 5000},
     {CM_COLUMNS_ALL, 32, 0.3, 2000, INT64_MAX},
 };
-static const int rounds[] = {10, 20, 40, 80, 160, 320};
-enum { SHAPES = sizeof shapes / sizeof *shapes, STAGES = sizeof rounds / sizeof *rounds, STANDARD = 3 };
+static const int rounds[] = {10, 20, 40, 80, 160, 320, 640, 1280};
+enum { SHAPES = sizeof shapes / sizeof *shapes, STANDARD = 3 };
+
+/* How many of the numbers of rounds are tried: few pairs need no more. */
+static int count_stages(int64_t pairs) {
+    return pairs > 5000 ? 8 : 6;
+}
 
 static int list_shapes(int64_t pairs, const shape *list[SHAPES]) {
     int n = 0;
@@ -38,11 +43,11 @@ static cm_status score(const void *context, const int64_t *fit, int64_t n, const
                        double *out, cm_error *error) {
     const cm_molecule_table *t = context;
     const shape *list[SHAPES];
-    int n_shapes = list_shapes(t->call->n_train, list);
+    int n_shapes = list_shapes(t->call->n_train, list), stages = count_stages(t->call->n_train);
     for (int s = 0; s < n_shapes; s++) {
         cm_forest_table table = cm_molecule_table_columns(t, list[s]->set);
         cm_boosting_options options = {.logistic = !t->call->dataset->task->affinity,
-                                       .rounds = rounds[STAGES - 1],
+                                       .rounds = rounds[stages - 1],
                                        .leaves = list[s]->leaves,
                                        .leaf = LEAST_ROWS,
                                        .rate = rate,
@@ -53,7 +58,7 @@ static cm_status score(const void *context, const int64_t *fit, int64_t n, const
         cm_boosting *boosting = NULL;
         if (cm_stopped(t->call->runtime)) return cm_fail(error, CM_INTERRUPTED, NULL, NULL, NULL, "stopped");
         CM_TRY(cm_boosting_fit(&boosting, &table, t->label, fit, n, &options, NULL, error));
-        cm_boosting_scores(boosting, &table, target, m, rounds, STAGES, out + s * STAGES * m, NULL);
+        cm_boosting_scores(boosting, &table, target, m, rounds, stages, out + s * stages * m, NULL);
         cm_boosting_destroy(boosting);
     }
     return CM_OK;
@@ -62,7 +67,7 @@ static cm_status score(const void *context, const int64_t *fit, int64_t n, const
 static cm_status run(const cm_predictor_call *call, cm_error *error) {
     cm_molecule_table t;
     const shape *list[SHAPES];
-    cm_choice choice = {.candidates = list_shapes(call->n_train, list) * STAGES,
+    cm_choice choice = {.candidates = list_shapes(call->n_train, list) * count_stages(call->n_train),
                         .standard = STANDARD,
                         .score = score,
                         .context = &t,
