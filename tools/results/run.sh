@@ -11,6 +11,7 @@ mkdir -p "$W/tables"
 networks=crossmamba,mlp,bilinear,gated,gated-static
 plain=$networks,kernel,trees,neighbour,composition,length,id-only
 memory=kernel+memory,neighbour+memory,presence
+joined=crossmamba,kernel,boosting,mean:kernel/boosting,mean:crossmamba/kernel/boosting
 settings="--dim 64 --layers 2 --batch 64 --learning-rate 2e-3 --epochs 100 --patience 15 --calibration platt"
 
 # R-SIM's folds with both molecules new list only what they test, PRA310 has one column a fold: one column for both
@@ -51,7 +52,7 @@ while IFS=$tab read -r set_name column models options; do
   out=$(file_of "$set_name" "$column" "$models")
   [ -f "$out" ] && continue
   common=$(awk -F '\t' -v set="$set_name" '$1 == set { print $5 }' "$here/sets.tsv")
-  case "$models" in networks) compare=$networks ;; plain) compare=$plain ;; *) compare=$memory ;; esac
+  case "$models" in networks) compare=$networks ;; plain) compare=$plain ;; joined) compare=$joined ;; *) compare=$memory ;; esac
   arguments=$(printf '%s' "$settings $common $options" | sed "s|\$D|$D|g; s|\$W|$W|g")
   echo "$program eval $arguments --compare $compare --checkpoint $W/units --out $out" >> "$W/todo"
 done < "$here/runs.tsv"
