@@ -68,22 +68,13 @@ static bool copy_curve(const cm_safetensors *file, cm_fit_curve *curve) {
     return curve->epochs && copy_tensor(file, "curve", (double *)curve->epochs, curve->n * CM_EPOCH_NUMBERS);
 }
 
-/* Units of before the seal have no metadata; they are taken by their names. */
-static cm_status open_unit(cm_safetensors **file, const char *path, const char *key) {
-    const cm_seal seal = seal_of(key);
-    bool foreign;
-    if (cm_sealed_open(file, path, &seal, &foreign, NULL) == CM_OK) return CM_OK;
-    CM_TRY(cm_safetensors_open(file, path, NULL));
-    if (!cm_safetensors_metadata(*file, "format") && !cm_safetensors_metadata(*file, "sha256")) return CM_OK;
-    cm_safetensors_close(*file);
-    return CM_DATA;
-}
-
 /* A unit file that is not whole is computed again. */
 static void read_unit(const char *path, const char *key, cm_eval_unit *unit) {
+    const cm_seal seal = seal_of(key);
+    bool foreign;
     cm_safetensors *file = NULL;
     double bounds[3] = {NAN, NAN, NAN};
-    if (open_unit(&file, path, key) != CM_OK) return;
+    if (cm_sealed_open(&file, path, &seal, &foreign, NULL) != CM_OK) return;
     unit->done = copy_tensor(file, "score", unit->score, unit->n_test) &&
                  copy_tensor(file, "value", unit->value, unit->n_test) &&
                  copy_tensor(file, "threshold", &unit->threshold, 1) &&

@@ -139,7 +139,7 @@ static void write_other_scores(const units *u, const cm_seal *seal) {
     cm_safetensors_close(file);
 }
 
-/* Files of before the seal are taken, and files with this evaluation's key; others are not. */
+/* Files with this evaluation's key are taken; others, and files without a seal, are not. */
 static void test_which_are_taken(void **state) {
     const units *u = *state;
     cm_safetensors *file = NULL;
@@ -153,7 +153,7 @@ static void test_which_are_taken(void **state) {
                              {"crossmamba unit", 1, "0", "", ""},
                              {"crossmamba checkpoint", 1, key, "", ""}};
     write_other_scores(u, NULL);
-    assert_true(evaluate(u) != u->pooled);
+    assert_mended(u, "no seal");
     write_other_scores(u, &seals[0]);
     assert_true(evaluate(u) != u->pooled);
     for (int i = 1; i < 4; i++) {
