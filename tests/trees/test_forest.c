@@ -9,36 +9,15 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "fail_alloc.h"
+#include "tree_table.h"
 #include "trees/forest.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 200, ITEMS = 17, OWN = 4, OF_ITEM = 3, WIDTH = OWN + OF_ITEM };
-
-typedef struct fixture {
-    float own[OWN][ROWS], of_item[OF_ITEM][ITEMS];
-    int32_t item[ROWS];
-    double label[ROWS];
-    int64_t index[ROWS];
-    cm_forest_table table;
-} fixture;
-
 /* Values on a coarse grid, so that columns are often constant in a node. */
 static void fixture_make(fixture *f, uint64_t seed, bool binary) {
-    for (int64_t i = 0; i < ROWS; i++) {
-        for (int c = 0; c < OWN; c++)
-            f->own[c][i] = (float)cm_rng_below(seed, (uint64_t)(i * 8 + c), c == 0 ? 1000 : 3) / 7;
-        f->item[i] = (int32_t)cm_rng_below(seed + 1, (uint64_t)i, ITEMS);
-        double y = (double)f->own[0][i] / 143 + 0.3 * cm_rng_normal(seed + 2, (uint64_t)i);
-        f->label[i] = binary ? y > 0.5 : y;
-        f->index[i] = i;
-    }
-    for (int c = 0; c < OF_ITEM; c++)
-        for (int i = 0; i < ITEMS; i++)
-            f->of_item[c][i] = (float)cm_rng_normal(seed + 3, (uint64_t)(c * ITEMS + i));
-    f->table = (cm_forest_table){
-        2, {{OWN, ROWS, &f->own[0][0], NULL}, {OF_ITEM, ITEMS, &f->of_item[0][0], f->item}}};
+    fixture_fill(f, seed, binary, 1000, 3, 143);
 }
 
 static cm_forest *grow(const fixture *f, int64_t n, const cm_forest_options *options, int threads) {
