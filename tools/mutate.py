@@ -3,16 +3,19 @@
 usage: mutate.py BUILD_FOLDER COUNT [SEED] [FILE ...]
 
 Takes COUNT mutants of the readers and writers of files, the metrics, the checkpoints and their lock, drawn with SEED [1] from all
-places in the code (comments, texts and messages left out), evenly over the files. BUILD_FOLDER gets a copy of the sources and a
-debug build of its own; a mutant is compiled and the tests of its file run until one fails. Prints one line a mutant (killed,
-survived, or invalid when it does not compile) and the share of killed ones. Python's standard library only.
+places in the code (comments, texts and messages left out), evenly over the files. BUILD_FOLDER gets a copy of the sources, taken at
+the start, and a debug build of its own; a mutant is compiled and the tests of its file run until one fails. A test that takes ten
+times its usual time of the processor (at least 10 s), or five minutes asleep, has failed. Prints one line for each mutant that was not
+killed (survived, or invalid when it does not compile) and the share of killed ones. Python's standard library only.
 """
 import os
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent
@@ -22,20 +25,22 @@ COUNT, SEED = int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1
 # file -> the tests that are its own, and what else runs it, quickest first
 TESTS = {
     "src/base/file.c": ["test_file"],
-    "src/io/safetensors.c": ["test_safetensors"],
-    "src/io/json.c": ["test_json", "test_safetensors"],
-    "src/io/npy.c": ["test_npy"],
-    "src/io/npy_header.c": ["test_npy"],
-    "src/io/npz_writer.c": ["test_npy"],
-    "src/io/fasta.c": ["test_fasta"],
-    "src/io/stream.c": ["test_fasta", "test_table"],
-    "src/io/table.c": ["test_table"],
-    "src/io/torch_file.c": ["test_torch_file"],
-    "src/io/unpickle.c": ["test_torch_file"],
-    "src/io/unpickle_globals.c": ["test_torch_file"],
-    "src/io/weights.c": ["test_weights"],
-    "src/io/weights_find.c": ["test_weights"],
-    "src/io/weights_import.c": ["test_weights"],
+    "src/io/safetensors.c": ["test_safetensors", "test_bad_safetensors"],
+    "src/io/json.c": ["test_json", "test_safetensors", "test_bad_config"],
+    "src/io/npy.c": ["test_npy", "test_bad_npy"],
+    "src/io/npy_header.c": ["test_npy", "test_bad_npy"],
+    "src/io/npz_writer.c": ["test_npy", "test_bad_npy"],
+    "src/io/fasta.c": ["test_fasta", "test_bad_fasta"],
+    "src/io/stream.c": ["test_fasta", "test_table", "test_bad_fasta", "test_bad_table"],
+    "src/io/table.c": ["test_table", "test_bad_table"],
+    "src/io/torch_file.c": ["test_torch_file", "test_bad_torch"],
+    "src/io/unpickle.c": ["test_torch_file", "test_bad_torch"],
+    "src/io/unpickle_globals.c": ["test_torch_file", "test_bad_torch"],
+    "src/io/weights.c": ["test_weights", "test_bad_config"],
+    "src/io/weights_find.c": ["test_weights", "test_bad_config"],
+    "src/io/weights_import.c": ["test_weights", "test_bad_config"],
+    "src/io/embedding_store.c": ["test_embedding_store"],
+    "src/io/store_env.c": ["test_embedding_store"],
     "src/metrics/metrics.c": ["test_metrics"],
     "src/metrics/ranking.c": ["test_metrics", "test_statistics"],
     "src/metrics/regression.c": ["test_regression"],
@@ -46,6 +51,7 @@ TESTS = {
     "src/metrics/resample.c": ["test_bootstrap", "test_statistics"],
     "src/metrics/curves.c": ["test_statistics"],
     "src/metrics/reliability.c": ["test_statistics"],
+    "src/metrics/baseline.c": ["test_baseline"],
     "src/train/checkpoint.c": ["test_checkpoint"],
     "src/io/sealed.c": ["test_checkpoint", "test_unit"],
     "src/base/lock.c": ["test_lock"],
@@ -60,10 +66,10 @@ CHANGES = [
 ]
 
 
-def places(file):
+def places(lines):
     """(line number, column, end, new text) of every mutant of a file."""
     found, comment = [], False
-    for number, line in enumerate((SOURCE / file).read_text().split("\n")):
+    for number, line in enumerate(lines):
         begins = "/*" in line
         code = line[:line.index("/*")] if begins else line
         if comment:
@@ -81,11 +87,11 @@ def places(file):
     return found
 
 
-def draw():
+def draw(texts):
     """COUNT mutants, as many of each file as it has places in proportion to the square root of their number."""
     rng, every = random.Random(SEED), []
     files = sys.argv[4:] or list(TESTS)
-    pools = {file: rng.sample(all_places, len(all_places)) for file in files if (all_places := places(file))}
+    pools = {file: rng.sample(all_places, len(all_places)) for file in files if (all_places := places(texts[file]))}
     while len(every) < COUNT and any(pools.values()):
         weights = {file: len(pool) ** 0.5 for file, pool in pools.items() if pool}
         file = rng.choices(list(weights), list(weights.values()))[0]
@@ -94,51 +100,81 @@ def draw():
 
 
 def setup():
+    """Copies what git knows of the sources; a mutant of a run that was stopped is overwritten."""
     copy = BUILD / "source"
-    if not copy.exists():
-        done = subprocess.run(["git", "-C", SOURCE, "ls-files", "-z"], capture_output=True, check=True)
-        for name in done.stdout.decode().split("\0")[:-1]:
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(SOURCE / name, copy / name)
-            shutil.copymode(SOURCE / name, copy / name)
+    done = subprocess.run(["git", "-C", SOURCE, "ls-files", "-z"], capture_output=True, check=True)
+    for name in done.stdout.decode().split("\0")[:-1]:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (copy / name).exists() or (copy / name).read_bytes() != (SOURCE / name).read_bytes():
+            shutil.copy(SOURCE / name, copy / name)
     if not (BUILD / "out/build.ninja").exists():
         subprocess.run(["meson", "setup", BUILD / "out", copy, "--buildtype=plain", "-Doptimization=0", "-Dwerror=false"], check=True, stdout=subprocess.DEVNULL)
     return copy
 
 
-def verdict(copy, file, place):
+def limits(seconds):
+    """Of a test's process: processor time, and what a mutant that allocates or writes without end may take of the machine."""
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 30, 4 << 30))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def passes(copy, test, seconds):
+    environment = {**os.environ, "CROSSMAMBA_SOURCE": str(copy), "CROSSMAMBA_PROGRAM": str(BUILD / "out/src/cli/crossmamba")}
+    try:
+        done = subprocess.run([BUILD / "out/tests" / test], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300, cwd=BUILD / "out",
+                              env=environment, preexec_fn=lambda: limits(seconds))
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def usual_seconds(copy):
+    """The processor time that each test may take; all must pass on the sources as they are."""
+    tests = sorted({test for tests in TESTS.values() for test in tests})
+    subprocess.run(["ninja", "-C", BUILD / "out", "src/cli/crossmamba", *(f"tests/{test}" for test in tests)], check=True, stdout=subprocess.DEVNULL)
+    seconds = {}
+    for test in tests:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if not passes(copy, test, 240):
+            sys.exit(f"{test} fails without a mutant")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        seconds[test] = max(10, round(10 * used))
+    return seconds
+
+
+def verdict(copy, seconds, file, lines, place):
     number, begin, end, new = place
-    lines = (SOURCE / file).read_text().split("\n")
-    lines[number] = lines[number][:begin] + new + lines[number][end:]
-    (copy / file).write_text("\n".join(lines))
+    mutant = list(lines)
+    mutant[number] = mutant[number][:begin] + new + mutant[number][end:]
+    (copy / file).write_text("\n".join(mutant))
     try:
         for test in TESTS[file]:
             if subprocess.run(["ninja", "-C", BUILD / "out", f"tests/{test}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
                 return "invalid"
-            try:
-                done = subprocess.run([BUILD / "out/tests" / test], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300, cwd=BUILD / "out",
-                                      env={**os.environ, "CROSSMAMBA_SOURCE": str(copy)})
-            except subprocess.TimeoutExpired:
-                return "killed"
-            if done.returncode != 0:
+            if not passes(copy, test, seconds[test]):
                 return "killed"
         return "survived"
     finally:
-        shutil.copyfile(SOURCE / file, copy / file)
+        (copy / file).write_text("\n".join(lines))
 
 
 def main():
-    copy = setup()
-    subprocess.run(["ninja", "-C", BUILD / "out", *sorted({f"tests/{test}" for tests in TESTS.values() for test in tests})], check=True, stdout=subprocess.DEVNULL)
-    counts = {"killed": 0, "survived": 0, "invalid": 0}
-    for file, place in draw():
-        result = verdict(copy, file, place)
+    copy, counts = setup(), {"killed": 0, "survived": 0, "invalid": 0}
+    texts = {file: (copy / file).read_text().split("\n") for file in TESTS}
+    mutants = draw(texts)
+    seconds, begun = usual_seconds(copy), time.monotonic()
+    for file, place in mutants:
+        result = verdict(copy, seconds, file, texts[file], place)
         counts[result] += 1
-        line = (SOURCE / file).read_text().split("\n")[place[0]]
+        line = texts[file][place[0]]
         if result != "killed":
             print(f"{result}\t{file}:{place[0] + 1}:{place[1] + 1}\t{line[place[1]:place[2]].strip()} -> {place[3].strip() or 'nothing'}\t{line.strip()}", flush=True)
     valid = counts["killed"] + counts["survived"]
-    print(f"{counts['killed']} of {valid} mutants killed ({100 * counts['killed'] / max(valid, 1):.1f} %), {counts['invalid']} did not compile")
+    print(f"{counts['killed']} of {valid} mutants killed ({100 * counts['killed'] / max(valid, 1):.1f} %), {counts['invalid']} did not compile, "
+          f"{time.monotonic() - begun:.0f} s")
 
 
 main()

@@ -26,12 +26,18 @@ static cm_status require_regular(const char *path, mode_t mode, cm_error *error)
     return cm_fail(error, CM_IO, path, NULL, "a regular file", "%s", kind_of(mode));
 }
 
+cm_status cm_file_size(const char *path, size_t *size, cm_error *error) {
+    struct stat info;
+    if (stat(path, &info) != 0) return cm_fail_errno(error, path, "cannot open", errno);
+    *size = (size_t)info.st_size;
+    return require_regular(path, info.st_mode, error);
+}
+
 /* Looks before it opens, because to open a device can have effects, and again afterwards, because the name
  * may mean something else by then. */
 static cm_status open_regular(const char *path, int *fd, size_t *size, cm_error *error) {
     struct stat info;
-    if (stat(path, &info) != 0) return cm_fail_errno(error, path, "cannot open", errno);
-    CM_TRY(require_regular(path, info.st_mode, error));
+    CM_TRY(cm_file_size(path, size, error));
     int opened = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (opened < 0) return cm_fail_errno(error, path, "cannot open", errno);
     cm_status status = CM_OK;
@@ -172,22 +178,29 @@ static bool lock_new(int fd) {
     return fstat(fd, &info) == 0 && info.st_nlink > 0;
 }
 
-int cm_file_temporary(int folder, const char *base, char name[CM_FILE_NAME], int *lock) {
-    sweep(folder, base);
-    for (int i = 0; i < 100; i++) {
-        snprintf(name, CM_FILE_NAME, "%s%s%ld.%d", base, temporary_mark, (long)getpid(), i);
-        int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd < 0 && errno == EEXIST) continue;
-        if (fd < 0) return -1;
-        *lock = lock_new(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-        if (*lock >= 0) return fd;
-        int errnum = errno;
-        unlinkat(folder, name, 0);
-        close(fd);
-        errno = errnum;
-        if (errnum == EMFILE) return -1;
+/* A file of that name, and its lock. 0 or errno: EEXIST for a name that is taken, EBUSY for one that a
+ * sweeper has taken away again. */
+static int create(cm_file_new *file) {
+    file->fd = openat(file->folder, file->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file->fd < 0) return errno;
+    bool locked = lock_new(file->fd);
+    file->lock = locked ? fcntl(file->fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (file->lock >= 0) return 0;
+    int errnum = locked ? errno : EBUSY;
+    unlinkat(file->folder, file->name, 0);
+    close(file->fd);
+    return errnum;
+}
+
+/* 0 or errno. What killed processes have left of earlier ones is removed: nobody holds its lock. */
+static int create_temporary(cm_file_new *file) {
+    int errnum = EEXIST;
+    sweep(file->folder, file->base);
+    for (int i = 0; i < 100 && (errnum == EEXIST || errnum == EBUSY); i++) {
+        snprintf(file->name, sizeof file->name, "%s%s%ld.%d", file->base, temporary_mark, (long)getpid(), i);
+        errnum = create(file);
     }
-    return -1;
+    return errnum;
 }
 
 /* The folder of path, opened; *base its last part. -1 with errno. */
@@ -215,27 +228,6 @@ void cm_file_sweep(const char *path) {
 
 /* ---- replacing ---- */
 
-/* Writes the temporary file and puts it in the place of base. */
-static cm_status replace_in(int folder, const char *path, const char *base, const cm_file_part *parts,
-                            size_t count, cm_error *error) {
-    char name[CM_FILE_NAME];
-    int lock = -1;
-    if (strlen(base) > 255) return cm_fail_errno(error, path, "cannot write", ENAMETOOLONG);
-    int fd = cm_file_temporary(folder, base, name, &lock);
-    if (fd < 0) return cm_fail_errno(error, path, "cannot write", errno);
-    int errnum = write_parts(fd, parts, count);
-    if (!errnum && fsync(fd) != 0) errnum = errno;
-    if (close(fd) != 0 && !errnum) errnum = errno;
-    if (!errnum && renameat(folder, name, folder, base) != 0) errnum = errno;
-    if (errnum) unlinkat(folder, name, 0);
-    close(lock);
-    if (errnum) return cm_fail_errno(error, path, "cannot write", errnum);
-    /* file systems that cannot sync a folder say EINVAL */
-    if (fsync(folder) != 0 && errno != EINVAL)
-        return cm_fail_errno(error, path, "cannot sync the folder", errno);
-    return CM_OK;
-}
-
 /* Whatever is at the path now must be a file (or a link to one, which is itself replaced) or nothing at all:
  * rename would put a regular file in the place of a device. */
 static cm_status check_target(int folder, const char *path, const char *base, cm_error *error) {
@@ -248,13 +240,44 @@ static cm_status check_target(int folder, const char *path, const char *base, cm
     return require_regular(path, info.st_mode, error);
 }
 
-cm_status cm_file_replace(const char *path, const cm_file_part *parts, size_t count, cm_error *error) {
-    const char *base;
-    int folder = open_folder(path, &base);
-    if (folder < 0)
+cm_status cm_file_new_open(cm_file_new *file, const char *path, cm_error *error) {
+    *file = (cm_file_new){.path = path, .fd = -1, .lock = -1};
+    file->folder = open_folder(path, &file->base);
+    if (file->folder < 0)
         return errno == ENOMEM ? cm_fail_memory(error, 0) : cm_fail_errno(error, path, "cannot write", errno);
-    cm_status status = check_target(folder, path, base, error);
-    if (status == CM_OK) status = replace_in(folder, path, base, parts, count, error);
-    close(folder);
+    cm_status status = check_target(file->folder, path, file->base, error);
+    int errnum = 0;
+    if (status == CM_OK) errnum = strlen(file->base) > 255 ? ENAMETOOLONG : create_temporary(file);
+    if (errnum) status = cm_fail_errno(error, path, "cannot write", errnum);
+    if (status != CM_OK) close(file->folder);
     return status;
+}
+
+/* Syncs the file and gives it its name. */
+static cm_status put_in_place(cm_file_new *file, cm_error *error) {
+    int errnum = fsync(file->lock) != 0 ? errno : 0;
+    if (file->fd >= 0 && close(file->fd) != 0 && !errnum) errnum = errno;
+    file->fd = -1;
+    if (!errnum && renameat(file->folder, file->name, file->folder, file->base) != 0) errnum = errno;
+    return errnum ? cm_fail_errno(error, file->path, "cannot write", errnum) : CM_OK;
+}
+
+cm_status cm_file_new_close(cm_file_new *file, cm_status status, cm_error *error) {
+    if (status == CM_OK) status = put_in_place(file, error);
+    if (status != CM_OK) unlinkat(file->folder, file->name, 0);
+    if (file->fd >= 0) close(file->fd);
+    close(file->lock);
+    /* file systems that cannot sync a folder say EINVAL */
+    if (status == CM_OK && fsync(file->folder) != 0 && errno != EINVAL)
+        status = cm_fail_errno(error, file->path, "cannot sync the folder", errno);
+    close(file->folder);
+    return status;
+}
+
+cm_status cm_file_replace(const char *path, const cm_file_part *parts, size_t count, cm_error *error) {
+    cm_file_new file;
+    CM_TRY(cm_file_new_open(&file, path, error));
+    int errnum = write_parts(file.fd, parts, count);
+    return cm_file_new_close(&file, errnum ? cm_fail_errno(error, path, "cannot write", errnum) : CM_OK,
+                             error);
 }

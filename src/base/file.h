@@ -17,6 +17,9 @@ typedef struct cm_file_map {
 } cm_file_map;
 enum { CM_FILE_COPY = 16 << 20 };
 
+/* The size of the file at path; CM_IO when there is none, for directories, FIFOs and devices. */
+cm_status cm_file_size(const char *path, size_t *size, cm_error *error);
+
 /* Refuses directories, FIFOs and devices, and a file that becomes shorter while it is copied. */
 cm_status cm_file_map_open(cm_file_map *map, const char *path, cm_error *error);
 void cm_file_map_close(cm_file_map *map);
@@ -34,12 +37,19 @@ typedef struct cm_file_part {
 } cm_file_part;
 cm_status cm_file_replace(const char *path, const cm_file_part *parts, size_t count, cm_error *error);
 
-/* For writers that cannot hand over all parts at once: a new file in the open folder beside base, locked
- * (flock) for as long as a process writes it. Its descriptor, or -1 with errno; name gets its name. What a
- * process that was killed has left of earlier ones is removed: nobody holds its lock. *lock keeps the lock
- * when the descriptor is closed before the rename; close it after. */
+/* The same for writers that cannot hand over all parts at once: a new file beside path, locked (flock) for as
+ * long as a process writes it. */
 enum { CM_FILE_NAME = 320 /* over NAME_MAX: a longer name is refused by the system, not cut */ };
-int cm_file_temporary(int folder, const char *base, char name[CM_FILE_NAME], int *lock);
+typedef struct cm_file_new {
+    const char *path, *base; /* what it will be, not owned; the last part of path */
+    char name[CM_FILE_NAME]; /* what it is until then, in the same folder */
+    int fd;                  /* open for writing; a writer that closes it itself leaves -1 */
+    int folder, lock;        /* lock: the same file as fd, which keeps the lock and can be synced */
+} cm_file_new;
+cm_status cm_file_new_open(cm_file_new *file, const char *path, cm_error *error);
+/* With status CM_OK puts the file in path's place; else, and when that fails, removes it. Returns status or
+ * what failed. */
+cm_status cm_file_new_close(cm_file_new *file, cm_status status, cm_error *error);
 
 /* Removes what killed processes have left of files that were to take path's place. */
 void cm_file_sweep(const char *path);

@@ -9,20 +9,14 @@
 #include "base/map.h"
 #include "io/npy_header.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
 struct cm_npz_writer {
     char *path;
-    const char *base; /* the last part of path */
-    char temporary[CM_FILE_NAME];
-    FILE *file;
-    int lock;       /* of the temporary file */
-    int folder;     /* of the file, to sync it */
+    cm_file_new target;
+    FILE *file;     /* target's */
     uint64_t at;    /* bytes written */
     uint64_t count; /* members */
     cm_map *names;
@@ -129,46 +123,15 @@ static void end_records(cm_buf *buf, uint64_t count, uint64_t size, uint64_t off
 
 /* ---- the file ---- */
 
-/* rename would put a regular file in the place of a device. */
-static cm_status check_target(const char *path, cm_error *error) {
-    struct stat info;
-    if (stat(path, &info) != 0)
-        return errno == ENOENT ? CM_OK : cm_fail_errno(error, path, "cannot write", errno);
-    if (S_ISREG(info.st_mode)) return CM_OK;
-    return cm_fail(error, CM_IO, path, NULL, "a regular file", "something else");
-}
-
-static cm_status open_folder(cm_npz_writer *writer, cm_error *error) {
-    const char *slash = strrchr(writer->path, '/');
-    char *name =
-        slash ? cm_copy_text(writer->path, (size_t)(slash - writer->path) + 1) : cm_copy_text(".", 1);
-    if (!name) return cm_fail_memory(error, 0);
-    writer->base = slash ? slash + 1 : writer->path;
-    writer->folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int errnum = errno;
-    cm_free(name);
-    return writer->folder >= 0 ? CM_OK : cm_fail_errno(error, writer->path, "cannot write", errnum);
-}
-
-static cm_status open_temporary(cm_npz_writer *writer, cm_error *error) {
-    int fd = cm_file_temporary(writer->folder, writer->base, writer->temporary, &writer->lock);
-    if (fd >= 0) writer->file = fdopen(fd, "wb");
-    if (writer->file) return CM_OK;
-    int errnum = errno;
-    if (fd >= 0) {
-        unlinkat(writer->folder, writer->temporary, 0);
-        close(fd);
-    }
-    return cm_fail_errno(error, writer->path, "cannot write", errnum);
+static cm_status open_file(cm_npz_writer *writer, cm_error *error) {
+    CM_TRY(cm_file_new_open(&writer->target, writer->path, error));
+    writer->file = fdopen(writer->target.fd, "wb");
+    if (!writer->file) return cm_file_new_close(&writer->target, cm_fail_memory(error, 0), error);
+    writer->target.fd = -1;
+    return CM_OK;
 }
 
 static void destroy(cm_npz_writer *writer) {
-    if (writer->file) {
-        fclose(writer->file);
-        unlinkat(writer->folder, writer->temporary, 0);
-    }
-    if (writer->lock >= 0) close(writer->lock);
-    if (writer->folder >= 0) close(writer->folder);
     cm_buf_clear(&writer->directory);
     if (writer->names) cm_map_destroy(writer->names);
     cm_free(writer->path);
@@ -176,15 +139,11 @@ static void destroy(cm_npz_writer *writer) {
 }
 
 cm_status cm_npz_create(cm_npz_writer **writer, const char *path, cm_error *error) {
-    CM_TRY(check_target(path, error));
     cm_npz_writer *created = cm_new(1, sizeof *created);
     if (!created) return cm_fail_memory(error, sizeof *created);
-    created->folder = created->lock = -1;
     created->path = cm_copy_text(path, strlen(path));
     created->names = cm_map_create();
-    cm_status status =
-        created->path && created->names ? open_folder(created, error) : cm_fail_memory(error, 0);
-    if (status == CM_OK) status = open_temporary(created, error);
+    cm_status status = created->path && created->names ? open_file(created, error) : cm_fail_memory(error, 0);
     if (status != CM_OK) {
         destroy(created);
         return status;
@@ -243,23 +202,14 @@ cm_status cm_npz_add(cm_npz_writer *writer, const cm_tensor *tensor, cm_error *e
     return status;
 }
 
-static cm_status finish(cm_npz_writer *writer, cm_error *error) {
+static cm_status write_end(cm_npz_writer *writer, cm_error *error) {
     cm_buf ends = CM_BUF_EMPTY;
     end_records(&ends, writer->count, writer->directory.len, writer->at);
     cm_status status = ends.failed ? cm_fail_memory(error, 0) : CM_OK;
     if (status == CM_OK) status = write_bytes(writer, writer->directory.data, writer->directory.len, error);
     if (status == CM_OK) status = write_bytes(writer, ends.data, ends.len, error);
     cm_buf_clear(&ends);
-    if (status != CM_OK) return status;
-    int errnum = fflush(writer->file) != 0 || fsync(fileno(writer->file)) != 0 ? errno : 0;
-    if (fclose(writer->file) != 0 && !errnum) errnum = errno;
-    writer->file = NULL;
-    if (!errnum && renameat(writer->folder, writer->temporary, writer->folder, writer->base) != 0)
-        errnum = errno;
-    if (errnum) unlinkat(writer->folder, writer->temporary, 0);
-    /* file systems that cannot sync a folder say EINVAL */
-    if (!errnum && fsync(writer->folder) != 0 && errno != EINVAL) errnum = errno;
-    return errnum ? cm_fail_errno(error, writer->path, "cannot write", errnum) : CM_OK;
+    return status;
 }
 
 cm_status cm_npz_close(cm_npz_writer *writer, cm_status status, cm_error *error) {
@@ -268,8 +218,11 @@ cm_status cm_npz_close(cm_npz_writer *writer, cm_status status, cm_error *error)
         status = writer->status;
         if (error) *error = writer->error;
     } else if (status == CM_OK) {
-        status = finish(writer, error);
+        status = write_end(writer, error);
     }
+    if (fclose(writer->file) != 0 && status == CM_OK)
+        status = cm_fail_errno(error, writer->path, "cannot write", errno);
+    status = cm_file_new_close(&writer->target, status, error);
     destroy(writer);
     return status;
 }

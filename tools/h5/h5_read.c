@@ -1,14 +1,18 @@
 /* HDF5 -> tensors. Everything that reaches outside of the file or runs code of a plugin is refused before any
  * data are read; what is left is the HDF5 library's own parser, hence "for trusted files". */
 #include "base/alloc.h"
+#include "base/file.h"
+#include "base/map.h"
 #include "h5.h"
+#include "io/json.h"
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct h5_reader {
     cm_h5_list *list;
     const char *path;
-    int64_t width; /* of the first dataset; 0 before */
+    int64_t width;      /* of the first dataset; 0 before */
+    cm_map *ids;        /* those read */
+    size_t room, limit; /* bytes that the numbers may still take, and in all */
     cm_status status;
     cm_error *error;
 } h5_reader;
@@ -38,12 +42,12 @@ static cm_status check_filters(const h5_reader *reader, const char *name, hid_t 
 /* A chunk is unpacked as a whole. */
 static cm_status check_chunk(const h5_reader *reader, const char *name, hid_t how, size_t element) {
     hsize_t dims[2] = {0};
-    size_t bytes = element, limit = (size_t)64 << 20;
+    size_t bytes = element, limit = (size_t)8 << 20;
     int n_dims = H5Pget_chunk(how, 2, dims);
     if (n_dims < 1 || n_dims > 2) return bad(reader, name, "chunks of 1 or 2 dimensions", "others");
     for (int i = 0; i < n_dims; i++) {
         if (!cm_size_mul(bytes, (size_t)dims[i], &bytes) || bytes > limit)
-            return bad(reader, name, "chunks of at most 64 MiB", "larger ones");
+            return bad(reader, name, "chunks of at most 8 MiB", "larger ones");
     }
     return CM_OK;
 }
@@ -57,10 +61,18 @@ static cm_status check_storage(const h5_reader *reader, const char *name, hid_t 
     return check_filters(reader, name, how);
 }
 
-/* dims, and bytes as 32-bit floats; element: bytes of a stored number. */
-static cm_status check_shape(h5_reader *reader, const char *name, hid_t dataset, cm_tensor *tensor,
-                             size_t element) {
-    enum { MAX_RATIO = 1032 }; /* of deflate */
+/* The numbers of a dataset against what is left for those of the file. */
+static cm_status take_room(h5_reader *reader, const char *name, size_t bytes) {
+    if (bytes > reader->room)
+        return bad(reader, name,
+                   cm_format("%zu bytes of numbers in all, by the size of the file", reader->limit).text,
+                   "more");
+    reader->room -= bytes;
+    return CM_OK;
+}
+
+/* dims, and bytes as 32-bit floats. */
+static cm_status check_shape(h5_reader *reader, const char *name, hid_t dataset, cm_tensor *tensor) {
     hsize_t dims[2] = {0};
     hid_t space = H5Dget_space(dataset);
     int n_dims = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
@@ -68,7 +80,7 @@ static cm_status check_shape(h5_reader *reader, const char *name, hid_t dataset,
     if (space >= 0) H5Sclose(space);
     if (n_dims != 1 && n_dims != 2)
         return bad(reader, name, "[residues, width] or [width]", cm_format("%d dimensions", n_dims).text);
-    size_t numbers = 1, stored = (size_t)H5Dget_storage_size(dataset), wanted, most;
+    size_t numbers = 1;
     bool fits = true;
     for (int i = 0; i < n_dims; i++) {
         tensor->dims[i] = (int64_t)dims[i];
@@ -78,9 +90,9 @@ static cm_status check_shape(h5_reader *reader, const char *name, hid_t dataset,
     if (!fits || !cm_size_mul(numbers, sizeof(float), &tensor->bytes))
         return bad(reader, name, "a shape that fits", "an overflow");
     if (numbers == 0) return bad(reader, name, "at least one number", "none");
-    if (!cm_size_mul(numbers, element, &wanted) || !cm_size_mul(stored, MAX_RATIO, &most) || wanted > most)
-        return bad(reader, name, cm_format("data for %zu numbers", numbers).text,
-                   cm_format("%zu stored bytes", stored).text);
+    if (H5Dget_storage_size(dataset) == 0)
+        return bad(reader, name, cm_format("data for %zu numbers", numbers).text, "none");
+    CM_TRY(take_room(reader, name, tensor->bytes));
     int64_t width = tensor->dims[n_dims - 1];
     if (reader->width == 0) reader->width = width;
     if (width != reader->width)
@@ -98,7 +110,7 @@ static cm_status check_dataset(h5_reader *reader, const char *name, hid_t datase
     else if (H5Tget_class(type) != H5T_FLOAT || (element != 2 && element != 4))
         status = bad(reader, name, "32- or 16-bit floats", "another type");
     if (status == CM_OK) status = check_storage(reader, name, how, element);
-    if (status == CM_OK) status = check_shape(reader, name, dataset, tensor, element);
+    if (status == CM_OK) status = check_shape(reader, name, dataset, tensor);
     if (type >= 0) H5Tclose(type);
     if (how >= 0) H5Pclose(how);
     return status;
@@ -125,19 +137,40 @@ static char *read_text(hid_t attribute, hid_t type, hid_t space) {
     return NULL;
 }
 
-static cm_status read_id(const h5_reader *reader, const char *name, hid_t dataset, char **id) {
-    if (H5Aexists(dataset, "original_id") <= 0) {
-        *id = cm_copy_text(name, strlen(name));
-        return *id ? CM_OK : cm_fail_memory(reader->error, 0);
-    }
+/* The text of original_id; NULL when it is something else. */
+static char *read_original_id(hid_t dataset) {
+    char *id = NULL;
     hid_t attribute = H5Aopen(dataset, "original_id", H5P_DEFAULT);
     hid_t type = attribute < 0 ? -1 : H5Aget_type(attribute),
           space = attribute < 0 ? -1 : H5Aget_space(attribute);
-    if (type >= 0 && space >= 0) *id = read_text(attribute, type, space);
+    if (type >= 0 && space >= 0) id = read_text(attribute, type, space);
     if (space >= 0) H5Sclose(space);
     if (type >= 0) H5Tclose(type);
     if (attribute >= 0) H5Aclose(attribute);
-    return *id ? CM_OK : bad(reader, name, "a text in original_id", "something else");
+    return id;
+}
+
+/* An id is a text that no dataset before has. */
+static cm_status check_id(const h5_reader *reader, const char *name, const char *id) {
+    if (id[0] == '\0') return bad(reader, name, "an id", "an empty original_id");
+    if (!cm_is_utf8(id)) return bad(reader, name, "an id in UTF-8", "other bytes");
+    if (cm_map_get(reader->ids, id, strlen(id), NULL))
+        return bad(reader, name, "an id of its own", cm_format("%s, which one before has", id).text);
+    return cm_map_put(reader->ids, id, strlen(id), 0) ? CM_OK : cm_fail_memory(reader->error, 0);
+}
+
+/* To be freed by the caller. */
+static cm_status read_id(const h5_reader *reader, const char *name, hid_t dataset, char **id) {
+    if (H5Aexists(dataset, "original_id") > 0) {
+        *id = read_original_id(dataset);
+        if (!*id) return bad(reader, name, "a text in original_id", "something else");
+    } else {
+        *id = cm_copy_text(name, strlen(name));
+        if (!*id) return cm_fail_memory(reader->error, 0);
+    }
+    cm_status status = check_id(reader, name, *id);
+    if (status != CM_OK) cm_free(*id);
+    return status;
 }
 
 /* ---- reading ---- */
@@ -192,21 +225,30 @@ static herr_t visit(hid_t root, const char *name, const H5L_info_t *info, void *
 }
 
 /* Plugins are shared libraries that a file can ask for by number. */
+static cm_status read_file(h5_reader *reader) {
+    if (H5PLset_loading_state(0) < 0 || H5Fis_hdf5(reader->path) <= 0)
+        return cm_fail(reader->error, CM_DATA, reader->path, NULL, "an HDF5 file", "another one");
+    hid_t file = H5Fopen(reader->path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    herr_t result = file < 0 ? -1 : H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, NULL, visit, reader);
+    if (file >= 0) H5Fclose(file);
+    if (result < 0 && reader->status == CM_OK)
+        return cm_fail(reader->error, CM_DATA, reader->path, NULL, "an HDF5 file", "a damaged one");
+    return reader->status;
+}
+
 cm_status cm_h5_read(cm_h5_list *list, const char *path, cm_error *error) {
-    struct stat info;
-    *list = (cm_h5_list){0};
-    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode))
-        return cm_fail(error, CM_IO, path, NULL, "a regular file", "none");
-    if (H5PLset_loading_state(0) < 0 || H5Fis_hdf5(path) <= 0)
-        return cm_fail(error, CM_DATA, path, NULL, "an HDF5 file", "another one");
-    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    if (file < 0) return cm_fail(error, CM_DATA, path, NULL, "an HDF5 file", "a damaged one");
     h5_reader reader = {.list = list, .path = path, .status = CM_OK, .error = error};
-    herr_t result = H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, NULL, visit, &reader);
-    if (result < 0 && reader.status == CM_OK)
-        reader.status = cm_fail(error, CM_DATA, path, NULL, "an HDF5 file", "a damaged one");
-    H5Fclose(file);
-    return reader.status;
+    size_t size = 0;
+    *list = (cm_h5_list){0};
+    CM_TRY(cm_file_size(path, &size, error));
+    if (!cm_size_mul(size, 4, &reader.limit) || !cm_size_add(reader.limit, 16000000, &reader.limit))
+        reader.limit = SIZE_MAX;
+    reader.room = reader.limit;
+    reader.ids = cm_map_create();
+    if (!reader.ids) return cm_fail_memory(error, 0);
+    cm_status status = read_file(&reader);
+    cm_map_destroy(reader.ids);
+    return status;
 }
 
 void cm_h5_list_clear(cm_h5_list *list) {

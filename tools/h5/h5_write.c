@@ -1,11 +1,9 @@
 /* safetensors -> HDF5. */
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/file.h"
 #include "h5.h"
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* HDF5 1.10 has no predefined half. Closed by the caller. */
 static hid_t make_half(void) {
@@ -125,12 +123,13 @@ cm_status cm_h5_write(const char *path, const cm_safetensors *file, const char *
     int64_t width = 0;
     for (size_t i = 0; i < cm_safetensors_count(file); i++)
         CM_TRY(check_tensor(cm_safetensors_get(file, i), name, &width, error));
+    cm_file_new target;
     cm_buf temporary = CM_BUF_EMPTY;
-    if (!cm_buf_printf(&temporary, "%s.tmp.%ld", path, (long)getpid())) return cm_fail_memory(error, 0);
-    cm_status status = write_all(temporary.data, file, path, half, error);
-    if (status == CM_OK && rename(temporary.data, path) != 0)
-        status = cm_fail_errno(error, path, "cannot write", errno);
-    if (status != CM_OK) unlink(temporary.data);
+    CM_TRY(cm_file_new_open(&target, path, error));
+    cm_buf_append(&temporary, path, (size_t)(target.base - path));
+    cm_status status = cm_buf_text(&temporary, target.name)
+                           ? write_all(temporary.data, file, path, half, error)
+                           : cm_fail_memory(error, 0);
     cm_buf_clear(&temporary);
-    return status;
+    return cm_file_new_close(&target, status, error);
 }
