@@ -333,6 +333,27 @@ def write_small_set(folder):
     (folder / "pairs.tsv").write_text("id_a\tid_b\tlabel\n" + "".join(f"r{i}\tp{j}\t{(i + j) % 2}\n" for i, j in SMALL_PAIRS))
 
 
+def make_damaged_kernels(whole):
+    """The counts of the training molecules: entries that end too early or are too large, and starts out of line."""
+    length = struct.unpack("<Q", whole[:8])[0]
+    header, data = json.loads(whole[8:8 + length]), whole[8 + length:]
+    code = next(name for name in sorted(header) if name.startswith("kernel.a.code."))
+
+    def damaged(name, tensor, at, new):
+        begin, end = header[tensor]["data_offsets"]
+        at = begin + at if at >= 0 else end + at
+        put("model", f"kernel-{name}", safetensors(header, data[:at] + new + data[at + len(new):]))
+
+    damaged("ends", code, -1, b"\xff")
+    damaged("endless", code, 0, b"\xf0" + b"\xff" * 6)
+    damaged("column", code, 0, b"\xf0\xff\x7f")
+    damaged("count", code, -7, b"\0\x0f\xff\xff\xff\xff\x7f")
+    damaged("large", code, 0, b"\xff\x05\x80\x10")
+    for name, start in {"below": -1, "back": 0, "far": 1 << 40}.items():
+        damaged(f"start-{name}", code.replace("code", "start"), 16, struct.pack("<q", start))
+    damaged("place", "kernel.b.place", 4, struct.pack("<i", 1 << 20))
+
+
 def make_model():
     variants = {"crossmamba": [], "tied": ["--tied"], "mlp": ["--fusion", "mlp"], "gated": ["--fusion", "gated"], "static": ["--fusion", "gated-static"], "bilinear": ["--fusion", "bilinear"],
                 "ensemble": ["--ensemble", "2"], "isotonic": ["--calibration", "isotonic"], "notes": ["--notes", "a note", "--licence", "CC0"], "kernel": ["--predictor", "kernel"], "stack": ["--predictor", "stack:kernel/mlp"]}
@@ -345,6 +366,8 @@ def make_model():
                            check=True)
             put("model", name, model.read_bytes())
         whole = (OUT / "model/mlp").read_bytes()
+        kernel = (OUT / "model/kernel").read_bytes()
+    make_damaged_kernels(kernel)
     put("model", "old", (FIXTURES / "model-0.1.0.safetensors").read_bytes())
     length = struct.unpack("<Q", whole[:8])[0]
     header, data = json.loads(whole[8:8 + length]), whole[8 + length:]

@@ -2,6 +2,7 @@
 #include "kernel/kernel_features.h"
 #include "base/alloc.h"
 #include "bio/chem.h"
+#include "kernel/count_code.h"
 #include <math.h>
 #include <string.h>
 
@@ -10,6 +11,8 @@ static void rows_clear(cm_kernel_rows *rows) {
     cm_free(rows->column);
     cm_free(rows->value);
     cm_free(rows->square);
+    cm_free(rows->code_start);
+    cm_free(rows->code);
 }
 
 void cm_kernel_features_destroy(cm_kernel_features *features) {
@@ -18,49 +21,161 @@ void cm_kernel_features_destroy(cm_kernel_features *features) {
     cm_free(features);
 }
 
-static cm_status rows_make(cm_kernel_rows *rows, int64_t n, int64_t entries, cm_error *error) {
-    *rows =
-        (cm_kernel_rows){cm_new((size_t)n + 1, sizeof(int64_t)), cm_new((size_t)entries, sizeof(int32_t)),
-                         cm_new((size_t)entries, sizeof(float)), cm_new((size_t)n, sizeof(double)), entries};
-    if (rows->start && rows->column && rows->value && rows->square) return CM_OK;
-    return cm_fail_memory(error, (size_t)n * 16 + (size_t)entries * 8);
+int cm_kernels_of(cm_molecule_type type, const cm_molecule_kernel *kernels[CM_KERNELS_MAX]) {
+    const cm_molecule_kernel *row;
+    int n = 0;
+    for (int i = 0; (row = cm_molecule_kernel_at(i)) != NULL && n < CM_KERNELS_MAX; i++)
+        if (row->types >> type & 1) kernels[n++] = row;
+    return n;
 }
 
-/* Makes room for count more entries. */
-static cm_status rows_grow(cm_kernel_rows *rows, int64_t used, int64_t count, int64_t *room,
-                           cm_error *error) {
-    if (used + count <= *room) return CM_OK;
-    int64_t wanted = (used + count) * 2;
-    int32_t *column = cm_resize(rows->column, (size_t)wanted, sizeof *column);
-    if (column) rows->column = column;
-    float *value = cm_resize(rows->value, (size_t)wanted, sizeof *value);
-    if (value) rows->value = value;
-    if (!column || !value) return cm_fail_memory(error, (size_t)wanted * 8);
-    *room = wanted;
+static cm_kernel_features *empty_like(cm_molecule_type type, int64_t n) {
+    cm_kernel_features *f = cm_new(1, sizeof *f);
+    if (!f) return NULL;
+    f->type = type;
+    f->n = n;
+    f->n_kernels = cm_kernels_of(type, f->kernel);
+    return f;
+}
+
+static cm_status rows_make(cm_kernel_rows *rows, int64_t n, int64_t entries, int64_t bytes, cm_error *error) {
+    *rows = (cm_kernel_rows){.start = cm_new((size_t)n + 1, sizeof(int64_t)),
+                             .column = cm_new((size_t)entries, sizeof(int32_t)),
+                             .value = cm_new((size_t)entries, sizeof(float)),
+                             .square = cm_new((size_t)n, sizeof(double)),
+                             .code_start = cm_new((size_t)n + 1, sizeof(int64_t)),
+                             .code = cm_new((size_t)bytes, sizeof(uint8_t)),
+                             .bytes = bytes};
+    if (rows->start && rows->column && rows->value && rows->square && rows->code_start && rows->code)
+        return CM_OK;
+    return cm_fail_memory(error, (size_t)n * 24 + (size_t)entries * 8 + (size_t)bytes);
+}
+
+/* ---- vectors from code ---- */
+
+static cm_status bad_vector(const cm_molecule_kernel *kernel, int64_t i, const char *expected,
+                            const char *found, cm_error *error) {
+    return cm_fail(error, CM_DATA, NULL,
+                   cm_format("%s of training molecule %lld", kernel->name, (long long)i + 1).text, expected,
+                   "%s", found);
+}
+
+/* Puts the counts of molecule i into its entries, for which there is room: each takes a byte or more. */
+static cm_status decode_counts(const cm_molecule_kernel *kernel, cm_kernel_rows *rows, int64_t i,
+                               cm_error *error) {
+    int64_t end = rows->code_start[i + 1], column = -1, e = rows->start[i];
+    for (int64_t at = rows->code_start[i]; at < end; e++) {
+        int64_t left_out, count;
+        int taken = cm_count_get(rows->code + at, end - at, &left_out, &count);
+        if (taken == 0) return bad_vector(kernel, i, "whole entries", "code that ends inside one", error);
+        column += 1 + left_out;
+        if (column >= kernel->width)
+            return bad_vector(kernel, i, cm_format("columns up to %lld", (long long)kernel->width - 1).text,
+                              cm_format("%lld", (long long)column).text, error);
+        if (count > CM_COUNT_MOST)
+            return bad_vector(kernel, i, cm_format("counts up to %d", (int)CM_COUNT_MOST).text,
+                              cm_format("%lld", (long long)count).text, error);
+        rows->column[e] = (int32_t)column;
+        rows->value[e] = (float)count;
+        at += taken;
+    }
+    rows->start[i + 1] = e;
     return CM_OK;
 }
 
-/* Appends dense[width] as row i and clears it. */
-static cm_status rows_append(cm_kernel_rows *rows, int64_t i, const cm_molecule_kernel *kernel, float *dense,
-                             int64_t *room, cm_error *error) {
-    int64_t count = 0, at = rows->start[i];
+/* Row i from its code. */
+static cm_status decode_row(const cm_molecule_kernel *kernel, cm_kernel_rows *rows, int64_t i,
+                            cm_error *error) {
+    CM_TRY(decode_counts(kernel, rows, i, error));
     double square = 0;
-    for (int64_t c = 0; c < kernel->width; c++) {
-        count += dense[c] > 0;
-        square += (double)dense[c] * (double)dense[c];
+    for (int64_t e = rows->start[i]; e < rows->start[i + 1]; e++) {
+        rows->value[e] = kernel->value(rows->value[e]);
+        square += (double)rows->value[e] * (double)rows->value[e];
     }
-    CM_TRY(rows_grow(rows, at, count, room, error));
     double scale = kernel->tanimoto || square == 0 ? 1 : 1 / sqrt(square);
+    rows->square[i] = 0;
+    for (int64_t e = rows->start[i]; e < rows->start[i + 1]; e++) {
+        rows->value[e] = (float)((double)rows->value[e] * scale);
+        rows->square[i] += (double)rows->value[e] * (double)rows->value[e];
+    }
+    return CM_OK;
+}
+
+static cm_status decode_rows(const cm_molecule_kernel *kernel, cm_kernel_rows *rows, int64_t n,
+                             cm_error *error) {
+    for (int64_t i = 0; i < n; i++)
+        if (rows->code_start[i] < 0 || rows->code_start[i + 1] < rows->code_start[i] ||
+            rows->code_start[i + 1] > rows->bytes)
+            return bad_vector(kernel, i, "starts that ascend over the code", "another", error);
+    if (rows->code_start[0] != 0 || rows->code_start[n] != rows->bytes)
+        return bad_vector(kernel, n - 1, "all code in a molecule", "some left over", error);
+    for (int64_t i = 0; i < n; i++) CM_TRY(decode_row(kernel, rows, i, error));
+    return CM_OK;
+}
+
+cm_status cm_kernel_features_room(cm_kernel_features **features, cm_molecule_type type, cm_kernel_mix mix,
+                                  int64_t n, const int64_t bytes[CM_KERNELS_MAX], cm_error *error) {
+    cm_kernel_features *f = empty_like(type, n);
+    if (!f) return cm_fail_memory(error, sizeof *f);
+    cm_status status = CM_OK;
+    for (int k = 0; k < f->n_kernels && status == CM_OK; k++)
+        if (cm_kernel_in_mix(f->kernel[k], mix))
+            status = rows_make(&f->rows[k], n, bytes[k], bytes[k], error);
+    if (status == CM_OK)
+        *features = f;
+    else
+        cm_kernel_features_destroy(f);
+    return status;
+}
+
+cm_status cm_kernel_features_decode(cm_kernel_features *features, cm_kernel_mix mix, cm_error *error) {
+    for (int k = 0; k < features->n_kernels; k++)
+        if (cm_kernel_in_mix(features->kernel[k], mix))
+            CM_TRY(decode_rows(features->kernel[k], &features->rows[k], features->n, error));
+    return CM_OK;
+}
+
+/* ---- vectors of molecules ---- */
+
+/* Bytes and entries that there is room for. */
+typedef struct rows_room {
+    int64_t entries, bytes;
+} rows_room;
+
+/* Makes room for the code and the entries of count more entries behind molecule i. */
+static cm_status rows_grow(cm_kernel_rows *rows, int64_t i, int64_t count, rows_room *room, cm_error *error) {
+    int64_t entries = rows->start[i] + count, bytes = rows->code_start[i] + count * CM_COUNT_BYTES;
+    if (entries > room->entries) {
+        int32_t *column = cm_resize(rows->column, 2 * (size_t)entries, sizeof *column);
+        if (column) rows->column = column;
+        float *value = cm_resize(rows->value, 2 * (size_t)entries, sizeof *value);
+        if (value) rows->value = value;
+        if (!column || !value) return cm_fail_memory(error, (size_t)entries * 16);
+        room->entries = 2 * entries;
+    }
+    if (bytes > room->bytes) {
+        uint8_t *code = cm_resize(rows->code, 2 * (size_t)bytes, sizeof *code);
+        if (!code) return cm_fail_memory(error, 2 * (size_t)bytes);
+        rows->code = code;
+        room->bytes = 2 * bytes;
+    }
+    return CM_OK;
+}
+
+/* Appends counts dense[width] as row i and clears them. */
+static cm_status rows_append(cm_kernel_rows *rows, int64_t i, const cm_molecule_kernel *kernel, float *dense,
+                             rows_room *room, cm_error *error) {
+    int64_t count = 0, at = rows->code_start[i], last = -1;
+    for (int64_t c = 0; c < kernel->width; c++) count += dense[c] > 0;
+    CM_TRY(rows_grow(rows, i, count, room, error));
     for (int64_t c = 0; c < kernel->width; c++) {
         if (!(dense[c] > 0)) continue;
-        rows->column[at] = (int32_t)c;
-        rows->value[at] = (float)((double)dense[c] * scale);
-        rows->square[i] += (double)rows->value[at] * (double)rows->value[at];
-        at++;
+        at += cm_count_put(rows->code + at, c - last - 1, (int64_t)dense[c]);
+        last = c;
     }
-    rows->start[i + 1] = rows->entries = at;
+    rows->code_start[i + 1] = rows->bytes = at;
     memset(dense, 0, (size_t)kernel->width * sizeof *dense);
-    return CM_OK;
+    return decode_row(kernel, rows, i, error);
 }
 
 const char *cm_kernel_mix_name(cm_kernel_mix mix) {
@@ -85,7 +200,7 @@ typedef struct filling {
     cm_kernel_features *features;
     unsigned mixes;
     float *surroundings, *dense;
-    int64_t room[CM_KERNELS_MAX];
+    rows_room room[CM_KERNELS_MAX];
 } filling;
 
 /* Row i of every kernel; a small molecule is read once for all. */
@@ -105,9 +220,9 @@ static cm_status filling_make(filling *f, cm_error *error) {
     int64_t width = 0, n = f->features->n;
     for (int k = 0; k < f->features->n_kernels; k++) {
         if (f->features->kernel[k]->width > width) width = f->features->kernel[k]->width;
-        f->room[k] = n * 16;
+        f->room[k] = (rows_room){n * 16, n * 16};
         if (wanted(f->features->kernel[k], f->mixes))
-            CM_TRY(rows_make(&f->features->rows[k], n, n * 16, error));
+            CM_TRY(rows_make(&f->features->rows[k], n, n * 16, n * 16, error));
     }
     size_t floats = CM_MORGAN_WIDTH;
     f->dense = cm_new((size_t)width, sizeof *f->dense);
@@ -115,23 +230,6 @@ static cm_status filling_make(filling *f, cm_error *error) {
     return f->dense && (f->features->type != CM_MOLECULE || f->surroundings)
                ? CM_OK
                : cm_fail_memory(error, ((size_t)width + floats) * sizeof *f->dense);
-}
-
-int cm_kernels_of(cm_molecule_type type, const cm_molecule_kernel *kernels[CM_KERNELS_MAX]) {
-    const cm_molecule_kernel *row;
-    int n = 0;
-    for (int i = 0; (row = cm_molecule_kernel_at(i)) != NULL && n < CM_KERNELS_MAX; i++)
-        if (row->types >> type & 1) kernels[n++] = row;
-    return n;
-}
-
-static cm_kernel_features *empty_like(cm_molecule_type type, int64_t n) {
-    cm_kernel_features *f = cm_new(1, sizeof *f);
-    if (!f) return NULL;
-    f->type = type;
-    f->n = n;
-    f->n_kernels = cm_kernels_of(type, f->kernel);
-    return f;
 }
 
 cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_type type, unsigned mixes,
@@ -154,15 +252,21 @@ cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_t
 
 static cm_status select_rows(cm_kernel_rows *to, const cm_kernel_rows *from, const int32_t *index, int64_t m,
                              cm_error *error) {
-    int64_t entries = 0, at = 0;
-    for (int64_t i = 0; i < m; i++) entries += from->start[index[i] + 1] - from->start[index[i]];
-    CM_TRY(rows_make(to, m, entries, error));
+    int64_t entries = 0, bytes = 0;
     for (int64_t i = 0; i < m; i++) {
-        int64_t begin = from->start[index[i]], count = from->start[index[i] + 1] - begin;
+        entries += from->start[index[i] + 1] - from->start[index[i]];
+        bytes += from->code_start[index[i] + 1] - from->code_start[index[i]];
+    }
+    CM_TRY(rows_make(to, m, entries, bytes, error));
+    for (int64_t i = 0; i < m; i++) {
+        int64_t begin = from->start[index[i]], count = from->start[index[i] + 1] - begin, at = to->start[i];
+        int64_t first = from->code_start[index[i]], taken = from->code_start[index[i] + 1] - first;
         memcpy(to->column + at, from->column + begin, (size_t)count * sizeof *to->column);
         memcpy(to->value + at, from->value + begin, (size_t)count * sizeof *to->value);
+        memcpy(to->code + to->code_start[i], from->code + first, (size_t)taken);
         to->square[i] = from->square[index[i]];
-        to->start[i + 1] = at += count;
+        to->start[i + 1] = at + count;
+        to->code_start[i + 1] = to->code_start[i] + taken;
     }
     return CM_OK;
 }
@@ -179,66 +283,6 @@ cm_status cm_kernel_features_select(cm_kernel_features **selected, const cm_kern
     else
         cm_kernel_features_destroy(f);
     return status;
-}
-
-/* ---- vectors from elsewhere ---- */
-
-cm_status cm_kernel_features_room(cm_kernel_features **features, cm_molecule_type type, cm_kernel_mix mix,
-                                  int64_t n, const int64_t entries[CM_KERNELS_MAX], cm_error *error) {
-    cm_kernel_features *f = empty_like(type, n);
-    if (!f) return cm_fail_memory(error, sizeof *f);
-    cm_status status = CM_OK;
-    for (int k = 0; k < f->n_kernels && status == CM_OK; k++)
-        if (cm_kernel_in_mix(f->kernel[k], mix)) status = rows_make(&f->rows[k], n, entries[k], error);
-    if (status == CM_OK)
-        *features = f;
-    else
-        cm_kernel_features_destroy(f);
-    return status;
-}
-
-static cm_status bad_vector(const cm_molecule_kernel *kernel, int64_t i, const char *expected,
-                            const char *found, cm_error *error) {
-    return cm_fail(error, CM_DATA, NULL,
-                   cm_format("%s of training molecule %lld", kernel->name, (long long)i + 1).text, expected,
-                   "%s", found);
-}
-
-/* The entries of molecule i, which lie in the rows. */
-static cm_status seal_vector(const cm_molecule_kernel *kernel, cm_kernel_rows *rows, int64_t i,
-                             cm_error *error) {
-    const double rounding = 1e-3; /* of a norm of 1 */
-    rows->square[i] = 0;
-    for (int64_t e = rows->start[i]; e < rows->start[i + 1]; e++) {
-        int32_t least = e > rows->start[i] ? rows->column[e - 1] + 1 : 0;
-        if (rows->column[e] < least || rows->column[e] >= kernel->width)
-            return bad_vector(kernel, i,
-                              cm_format("columns that ascend to %lld", (long long)kernel->width - 1).text,
-                              cm_format("%d", rows->column[e]).text, error);
-        if (!(rows->value[e] > 0)) return bad_vector(kernel, i, "values above 0", "another", error);
-        rows->square[i] += (double)rows->value[e] * (double)rows->value[e];
-    }
-    if (!kernel->tanimoto && rows->square[i] != 0 && fabs(rows->square[i] - 1) > rounding)
-        return bad_vector(kernel, i, "a vector of norm 1", "another", error);
-    return CM_OK;
-}
-
-static cm_status seal_rows(const cm_molecule_kernel *kernel, cm_kernel_rows *rows, int64_t n,
-                           cm_error *error) {
-    for (int64_t i = 0; i < n; i++)
-        if (rows->start[i] < 0 || rows->start[i + 1] < rows->start[i] || rows->start[i + 1] > rows->entries)
-            return bad_vector(kernel, i, "starts that ascend over the entries", "another", error);
-    if (rows->start[0] != 0 || rows->start[n] != rows->entries)
-        return bad_vector(kernel, n - 1, "all entries in a molecule", "some left over", error);
-    for (int64_t i = 0; i < n; i++) CM_TRY(seal_vector(kernel, rows, i, error));
-    return CM_OK;
-}
-
-cm_status cm_kernel_features_seal(cm_kernel_features *features, cm_kernel_mix mix, cm_error *error) {
-    for (int k = 0; k < features->n_kernels; k++)
-        if (cm_kernel_in_mix(features->kernel[k], mix))
-            CM_TRY(seal_rows(features->kernel[k], &features->rows[k], features->n, error));
-    return CM_OK;
 }
 
 /* ---- kernel values ---- */

@@ -9,13 +9,16 @@
 enum { CM_KERNELS_MAX = 8 }; /* of one molecule type */
 
 /* Vectors of one kernel: molecule i has entries start[i] .. start[i + 1]; columns ascend; norm 1 (cosine; 0
- * without features) or as counted (Tanimoto). */
+ * without features) or as counted (Tanimoto). All this follows from the counts, which lie in
+ * code[code_start[i]] .. code[code_start[i + 1]] (kernel/count_code.h): they are what a model file keeps. */
 typedef struct cm_kernel_rows {
     int64_t *start; /* [n + 1] */
     int32_t *column;
     float *value;
-    double *square;  /* [n] x.x */
-    int64_t entries; /* start[n] */
+    double *square;      /* [n] x.x */
+    int64_t *code_start; /* [n + 1] */
+    uint8_t *code;
+    int64_t bytes; /* of code: code_start[n] */
 } cm_kernel_rows;
 
 typedef struct cm_kernel_features {
@@ -44,12 +47,12 @@ cm_status cm_kernel_features_create(cm_kernel_features **features, cm_molecule_t
 /* Copies of molecules index[m] of features. */
 cm_status cm_kernel_features_select(cm_kernel_features **selected, const cm_kernel_features *features,
                                     const int32_t *index, int64_t m, cm_error *error);
-/* Room for n molecules with entries[k] entries under each kernel k of mix; the caller fills start, column and
- * value of those and then seals them, which checks what the vectors promise and derives the squares. CM_DATA
- * from sealing: place names kernel and molecule. */
+/* Room for n molecules with bytes[k] bytes of code under each kernel k of mix; the caller fills code_start
+ * and code of those and then has them decoded, which checks them. CM_DATA from decoding: place names kernel
+ * and molecule. */
 cm_status cm_kernel_features_room(cm_kernel_features **features, cm_molecule_type type, cm_kernel_mix mix,
-                                  int64_t n, const int64_t entries[CM_KERNELS_MAX], cm_error *error);
-cm_status cm_kernel_features_seal(cm_kernel_features *features, cm_kernel_mix mix, cm_error *error);
+                                  int64_t n, const int64_t bytes[CM_KERNELS_MAX], cm_error *error);
+cm_status cm_kernel_features_decode(cm_kernel_features *features, cm_kernel_mix mix, cm_error *error);
 void cm_kernel_features_destroy(cm_kernel_features *features);
 
 /* out[n, m]: kernel number k between molecules row[n] of x (NULL: the first n) and all m of y. */

@@ -31,8 +31,10 @@ typedef struct cm_molecule_kernel {
      * word, and for pairs of residues the largest number of residues between them. */
     const char *groups;
     int length, gap, parts;
-    /* Fills out[width], which is zero, with features of a molecule. */
+    /* Counts features of a molecule into out[width], which is zero. */
     void (*features)(const struct cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule, float *out);
+    /* The feature of a count, which is above 0: above 0 too. */
+    float (*value)(float count);
 } cm_molecule_kernel;
 
 /* Row i of the table, NULL past its end. */

@@ -2,9 +2,12 @@
 #include "kernel/molecule_kernel.h"
 #include <math.h>
 
-static void logarithms(const cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule, float *out) {
-    for (int64_t i = 0; i < kernel->width; i++)
-        if (molecule->surroundings[i] > 0) out[i] = (float)log1p((double)molecule->surroundings[i]);
+static void counts(const cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule, float *out) {
+    for (int64_t i = 0; i < kernel->width; i++) out[i] = molecule->surroundings[i];
+}
+
+static float logarithm(float count) {
+    return (float)log1p((double)count);
 }
 
 static void bits(const cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule, float *out) {
@@ -19,7 +22,8 @@ const cm_molecule_kernel cm_kernel_morgan = {
     .types = 1u << CM_MOLECULE,
     .grain = CM_KERNEL_COARSE | CM_KERNEL_FINE,
     .width = CM_MORGAN_WIDTH,
-    .features = logarithms,
+    .features = counts,
+    .value = logarithm,
 };
 
 const cm_molecule_kernel cm_kernel_morgan_ratio = {
@@ -29,7 +33,8 @@ const cm_molecule_kernel cm_kernel_morgan_ratio = {
     .grain = CM_KERNEL_FINE,
     .tanimoto = true,
     .width = CM_MORGAN_WIDTH,
-    .features = logarithms,
+    .features = counts,
+    .value = logarithm,
 };
 
 const cm_molecule_kernel cm_kernel_morgan_bits = {
@@ -40,4 +45,5 @@ const cm_molecule_kernel cm_kernel_morgan_bits = {
     .tanimoto = true,
     .width = CM_MORGAN_WIDTH,
     .features = bits,
+    .value = sqrtf,
 };

@@ -21,10 +21,6 @@ static int fill_digits(const char *groups, uint8_t digit[256]) {
     return group + 1;
 }
 
-static void take_roots(float *out, int64_t width) {
-    for (int64_t i = 0; i < width; i++) out[i] = sqrtf(out[i]);
-}
-
 static void count_words(const cm_molecule_kernel *kernel, const cm_kernel_molecule *molecule, float *out) {
     const char *text = molecule->text;
     int64_t length = molecule->length;
@@ -38,7 +34,6 @@ static void count_words(const cm_molecule_kernel *kernel, const cm_kernel_molecu
         code = (code * base + d) % kernel->width;
         if (known >= kernel->length) out[code]++;
     }
-    take_roots(out, kernel->width);
 }
 
 /* Column (gap, first, second). */
@@ -53,7 +48,6 @@ static void count_gapped_pairs(const cm_molecule_kernel *kernel, const cm_kernel
             uint8_t first = digit[(unsigned char)text[i]], second = digit[(unsigned char)text[i + gap + 1]];
             if (first != NO_GROUP && second != NO_GROUP) out[(gap * base + first) * base + second]++;
         }
-    take_roots(out, kernel->width);
 }
 
 /* Column (part of the text in which the word starts, word). */
@@ -73,7 +67,6 @@ static void count_words_by_part(const cm_molecule_kernel *kernel, const cm_kerne
         int64_t part = (i + 1 - kernel->length) * kernel->parts / length;
         out[part * words + code]++;
     }
-    take_roots(out, kernel->width);
 }
 
 #define NUCLEOTIDES "A C G U"
@@ -92,6 +85,7 @@ static void count_words_by_part(const cm_molecule_kernel *kernel, const cm_kerne
         .groups = letters,                                         \
         .length = (word),                                          \
         .features = count_words,                                   \
+        .value = sqrtf,                                            \
     }
 
 extern const cm_molecule_kernel cm_kernel_rna3, cm_kernel_rna4, cm_kernel_rna5, cm_kernel_rna6,
@@ -119,6 +113,7 @@ const cm_molecule_kernel cm_kernel_gapped = {
     .groups = AMINO_ACIDS,
     .gap = 7,
     .features = count_gapped_pairs,
+    .value = sqrtf,
 };
 
 const cm_molecule_kernel cm_kernel_gapped_classes = {
@@ -130,6 +125,7 @@ const cm_molecule_kernel cm_kernel_gapped_classes = {
     .groups = TRIAD_CLASSES,
     .gap = 15,
     .features = count_gapped_pairs,
+    .value = sqrtf,
 };
 
 const cm_molecule_kernel cm_kernel_rna_quarters = {
@@ -142,4 +138,5 @@ const cm_molecule_kernel cm_kernel_rna_quarters = {
     .length = 3,
     .parts = 4,
     .features = count_words_by_part,
+    .value = sqrtf,
 };

@@ -1,9 +1,9 @@
 /* The kind "kernel": a kernel model (kernel/kernel_model.h). Its tensors, for each side (a here) and each
  * table kernel NAME in use, m being the side's training molecules:
  *
- *   kernel.a.start.NAME [m + 1] I64, kernel.a.column.NAME I32, kernel.a.value.NAME F32: their sparse feature
- *   vectors; kernel.a.mean.NAME [m] F64: the mean kernel of each to all
- *   kernel.a.place [pairs] I32: the molecules of the training pairs; kernel.weight [pairs] F64
+ *   kernel.a.code.NAME U8: their sparse counts, where one molecule's end and the next one's begin in
+ *   kernel.a.start.NAME [m + 1] I64 (kernel/count_code.h); kernel.a.mean.NAME [m] F64: the mean kernel of
+ * each to all kernel.a.place [pairs] I32: the molecules of the training pairs; kernel.weight [pairs] F64
  *
  * Counts of short words and of surroundings of atoms tell much about a training molecule; the card says so.
  */
@@ -102,17 +102,17 @@ static cm_status make_side(cm_model *model, int side, const cm_model_source *fro
     cm_kernel_mix mix = model->kernel->shape[side].mix;
     cm_molecule_type type = side ? model->task->b : model->task->a;
     const char *name = side_name[side];
-    int64_t entries[CM_KERNELS_MAX] = {0}, starts = 1;
+    int64_t bytes[CM_KERNELS_MAX] = {0}, starts = 1;
     const cm_molecule_kernel *kernels[CM_KERNELS_MAX];
     int n_kernels = cm_kernels_of(type, kernels);
     for (int k = 0; k < n_kernels; k++) {
         if (!cm_kernel_in_mix(kernels[k], mix)) continue;
-        CM_TRY(length_of(from, cm_format("kernel.%s.column.%s", name, kernels[k]->name).text, 0, &entries[k],
+        CM_TRY(length_of(from, cm_format("kernel.%s.code.%s", name, kernels[k]->name).text, 0, &bytes[k],
                          error));
         CM_TRY(
             length_of(from, cm_format("kernel.%s.start.%s", name, kernels[k]->name).text, 2, &starts, error));
     }
-    CM_TRY(cm_kernel_features_room(&to->features, type, mix, starts - 1, entries, error));
+    CM_TRY(cm_kernel_features_room(&to->features, type, mix, starts - 1, bytes, error));
     for (int k = 0; k < n_kernels; k++) {
         if (!cm_kernel_in_mix(kernels[k], mix)) continue;
         to->row_mean[k] = cm_new((size_t)(starts - 1), sizeof *to->row_mean[k]);
@@ -157,9 +157,8 @@ static cm_status list_side(const cm_model *model, int side, const char *prefix, 
         const struct {
             const char *name;
             cm_tensor tensor;
-        } parts[] = {{"start", cm_tensor_of(CM_DTYPE_I64, rows->start, f->n + 1)},
-                     {"column", cm_tensor_of(CM_DTYPE_I32, rows->column, rows->entries)},
-                     {"value", cm_tensor_of(CM_DTYPE_F32, rows->value, rows->entries)},
+        } parts[] = {{"start", cm_tensor_of(CM_DTYPE_I64, rows->code_start, f->n + 1)},
+                     {"code", cm_tensor_of(CM_DTYPE_U8, rows->code, rows->bytes)},
                      {"mean", cm_tensor_of(CM_DTYPE_F64, own->row_mean[k], f->n)}};
         if (!cm_kernel_in_mix(f->kernel[k], model->kernel->shape[side].mix)) continue;
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -192,7 +191,7 @@ static cm_status finish_side(cm_model *model, int side, const char *path, cm_err
                            cm_format("a molecule from 0 to %lld", (long long)n - 1).text, "%d",
                            k->place[side][i]);
     cm_error inner = {0};
-    cm_status status = cm_kernel_features_seal(k->side[side].features, mix, &inner);
+    cm_status status = cm_kernel_features_decode(k->side[side].features, mix, &inner);
     if (status != CM_OK)
         return cm_fail(error, status, path, cm_format("side %s, %s", side_name[side], inner.place).text,
                        inner.expected, "%s", inner.found);

@@ -1,4 +1,5 @@
-/* Molecule kernels: values by hand, symmetric positive semidefinite matrices, molecules without features. */
+/* Molecule kernels: values by hand, their code, symmetric positive semidefinite matrices, molecules without
+ * features. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,6 +82,84 @@ static void values_by_hand(void **state) {
     cm_kernel_features_destroy(f);
 }
 
+/* Features of n random molecules and their code in a second set, which still has to be decoded. */
+static cm_kernel_features *coded(const cm_kernel_features *f, cm_kernel_mix mix) {
+    cm_kernel_features *copy = NULL;
+    int64_t bytes[CM_KERNELS_MAX];
+    for (int k = 0; k < f->n_kernels; k++) bytes[k] = f->rows[k].bytes;
+    assert_int_equal(cm_kernel_features_room(&copy, f->type, mix, f->n, bytes, NULL), CM_OK);
+    for (int k = 0; k < f->n_kernels; k++) {
+        if (!cm_kernel_in_mix(f->kernel[k], mix)) continue;
+        memcpy(copy->rows[k].code, f->rows[k].code, (size_t)bytes[k]);
+        memcpy(copy->rows[k].code_start, f->rows[k].code_start, ((size_t)f->n + 1) * sizeof(int64_t));
+    }
+    return copy;
+}
+
+static void assert_same_rows(const cm_kernel_rows *a, const cm_kernel_rows *b, int64_t n) {
+    size_t entries = (size_t)a->start[n];
+    assert_memory_equal(a->start, b->start, ((size_t)n + 1) * sizeof *a->start);
+    assert_memory_equal(a->column, b->column, entries * sizeof *a->column);
+    assert_memory_equal(a->value, b->value, entries * sizeof *a->value);
+    assert_memory_equal(a->square, b->square, (size_t)n * sizeof *a->square);
+}
+
+static const char *const alphabets[] = {
+    [CM_RNA] = "ACGUN", [CM_PROTEIN] = "ACDEFGHIKLMNPQRSTVWYX", [CM_MOLECULE] = "CNO"};
+
+/* Also of molecules without features at the beginning and the end, and of those that were picked. */
+static void code_gives_the_vectors_back(void **state) {
+    (void)state;
+    static const int32_t picked[] = {MOST - 1, 3, 0, 3};
+    for (int type = 0; type < 3; type++) {
+        random_texts(alphabets[type], MOST);
+        if (type != CM_MOLECULE) text[0] = text[MOST - 1] = "X";
+        cm_kernel_features *f = features_of((cm_molecule_type)type, MOST), *few = NULL;
+        assert_int_equal(cm_kernel_features_select(&few, f, picked, 4, NULL), CM_OK);
+        const cm_kernel_features *whole[2] = {f, few};
+        for (int mix = 0; mix < CM_MIXES; mix++)
+            for (int i = 0; i < 2; i++) {
+                cm_kernel_features *copy = coded(whole[i], (cm_kernel_mix)mix);
+                assert_int_equal(cm_kernel_features_decode(copy, (cm_kernel_mix)mix, NULL), CM_OK);
+                for (int k = 0; k < f->n_kernels; k++)
+                    if (cm_kernel_in_mix(f->kernel[k], (cm_kernel_mix)mix))
+                        assert_same_rows(&whole[i]->rows[k], &copy->rows[k], whole[i]->n);
+                cm_kernel_features_destroy(copy);
+            }
+        cm_kernel_features_destroy(few);
+        cm_kernel_features_destroy(f);
+    }
+}
+
+/* One byte of the code changed to all its values: refused by name, or vectors that keep their promises. */
+static void damaged_code_does_no_harm(void **state) {
+    (void)state;
+    random_texts("ACGU", 3);
+    cm_kernel_features *f = features_of(CM_RNA, 3), *copy = coded(f, CM_MIX_FINE);
+    int k = find(f, "rna4"), refused = 0;
+    cm_kernel_rows *rows = &copy->rows[k];
+    for (int64_t at = 0; at < rows->bytes; at++) {
+        for (int value = 0; value < 256; value++) {
+            cm_error error = {0};
+            rows->code[at] = (uint8_t)value;
+            if (cm_kernel_features_decode(copy, CM_MIX_FINE, &error) != CM_OK) {
+                assert_non_null(strstr(error.place, "rna4 of training molecule"));
+                refused++;
+                continue;
+            }
+            assert_in_range(rows->start[3], 1, rows->bytes);
+            for (int64_t e = 0; e < rows->start[3]; e++) {
+                assert_in_range(rows->column[e], 0, f->kernel[k]->width - 1);
+                assert_true(isfinite(rows->value[e]) && rows->value[e] > 0);
+            }
+        }
+        rows->code[at] = f->rows[k].code[at];
+    }
+    assert_true(refused > 100);
+    cm_kernel_features_destroy(copy);
+    cm_kernel_features_destroy(f);
+}
+
 /* The smallest pivot of a Cholesky decomposition of m[n, n] + 1e-7 I. */
 static double least_pivot(double *m, int64_t n) {
     double least = INFINITY;
@@ -108,11 +187,9 @@ static void check_matrix(double *m, int64_t n, const char *name) {
 
 static void matrices_are_positive_semidefinite(void **state) {
     (void)state;
-    static const char *const letters[] = {
-        [CM_RNA] = "ACGUN", [CM_PROTEIN] = "ACDEFGHIKLMNPQRSTVWYX", [CM_MOLECULE] = "CNO"};
     static const double gammas[] = {0, 0.5, 4};
     for (int type = 0; type < 3; type++) {
-        random_texts(letters[type], MOST);
+        random_texts(alphabets[type], MOST);
         cm_kernel_features *f = features_of((cm_molecule_type)type, MOST);
         double out[MOST * MOST];
         for (int k = 0; k < f->n_kernels; k++) {
@@ -190,6 +267,8 @@ static void memory_may_end_anywhere(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_by_hand),
+        cmocka_unit_test(code_gives_the_vectors_back),
+        cmocka_unit_test(damaged_code_does_no_harm),
         cmocka_unit_test(matrices_are_positive_semidefinite),
         cmocka_unit_test(cross_kernel_repeats_the_training_matrix),
         cmocka_unit_test(a_single_molecule_is_its_own_mean),

@@ -189,7 +189,8 @@ static void hostile_tensors_are_refused(void **state) {
     static const int32_t far = 1 << 30, below = -1;
     static const int64_t beyond = INT64_MAX, back = 0, one = 1;
     static const double nan_value = NAN;
-    static const float huge_value = 1e6F, minus = -0.5F;
+    static const unsigned char endless[] = {0xf0, 0xff, 0xff, 0xff, 0xff, 0xff}, wide[] = {0xf0, 0xff, 0x7f},
+                               large[] = {0x0f, 0xff, 0xff, 0xff, 0xff, 0x7f};
     static const struct {
         const char *tensor;
         size_t at;
@@ -203,11 +204,11 @@ static void hostile_tensors_are_refused(void **state) {
         {"kernel.a.start.rna4", 8, &beyond, 8, CM_DATA, "rna4 of training molecule 1"},
         {"kernel.a.start.rna4", 16, &back, 8, CM_DATA, "rna4 of training molecule 2"},
         {"kernel.a.start.rna4", 0, &one, 8, CM_DATA, "left over"},
-        {"kernel.a.column.rna4", 4, &far, 4, CM_DATA, "rna4 of training molecule 1"},
-        {"kernel.a.column.rna4", 0, &below, 4, CM_DATA, "rna4 of training molecule 1"},
-        {"kernel.a.value.rna4", 0, &huge_value, 4, CM_DATA, "rna4 of training molecule 1"},
-        {"kernel.a.value.rna4", 0, &minus, 4, CM_DATA, "rna4 of training molecule 1"},
-        {"kernel.a.value.rna4", 0, NULL, 0, CM_MODEL, "rna4 is missing"},
+        {"kernel.a.start.rna4", 0, &below, 4, CM_DATA, "rna4 of training molecule 1"},
+        {"kernel.a.code.rna4", 0, endless, sizeof endless, CM_DATA, "ends inside one"},
+        {"kernel.a.code.rna4", 0, wide, sizeof wide, CM_DATA, "16398"},
+        {"kernel.a.code.rna4", 0, large, sizeof large, CM_DATA, "34359738383"},
+        {"kernel.a.code.rna4", 0, NULL, 0, CM_MODEL, "no such tensor"},
         {"kernel.weight", 16, &nan_value, 8, CM_MODEL, "not finite"},
         {"kernel.a.mean.rna4", 0, &nan_value, 8, CM_MODEL, "not finite"},
         {"kernel.a.mean.rna4", 0, NULL, 0, CM_MODEL, "rna4 is missing"},
