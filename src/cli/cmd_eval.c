@@ -105,12 +105,7 @@ static cm_status track_of(const cm_args *args, cm_track *track, cm_error *error)
     return name ? cm_cli_fail(error, CM_USAGE, NULL, "option --track", "honest, paper or both", name) : CM_OK;
 }
 
-/* Memory goes on single predictors and on stacks, whose weights it joins. */
-static bool is_mean(const char *name) {
-    return strncmp(name, "mean:", 5) == 0;
-}
-
-/* Adds NAME+memory after every name that can have one and has none; text has room for size bytes. */
+/* Adds NAME+memory after every name that has none; text has room for size bytes. */
 static int add_memory(const char **names, int n, char *text, size_t size) {
     const char *plain[MAX_MODELS];
     int count = 0;
@@ -118,8 +113,7 @@ static int add_memory(const char **names, int n, char *text, size_t size) {
     for (int i = 0; i < n && count < MAX_MODELS; i++) {
         names[count++] = plain[i];
         int length = snprintf(text, size, "%s+memory", plain[i]);
-        if (strstr(plain[i], "+memory") || is_mean(plain[i]) || count == MAX_MODELS || (size_t)length >= size)
-            continue;
+        if (strstr(plain[i], "+memory") || count == MAX_MODELS || (size_t)length >= size) continue;
         names[count++] = text;
         text += length + 1;
         size -= (size_t)length + 1;

@@ -1,6 +1,7 @@
 /* "NAME+memory": a predictor's score and the label history of both molecules in extremely randomised trees,
- * then weighed against the score alone. "presence": the same trees on what the list of training pairs says
- * without its labels, as the control that memory has to beat. */
+ * then weighed against the score alone. Members of a stack keep their own scores, those of a mean give one.
+ * "presence": the same trees on what the list of training pairs says without its labels, as the control that
+ * memory has to beat. */
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/rng.h"
@@ -103,7 +104,7 @@ static cm_status run_memory(work *w, cm_error *error) {
     const cm_predictor_call *call = w->call;
     CM_TRY(work_make(w, true, error));
     CM_TRY(cross_fit(w, error));
-    cm_stack_scores members = {call->stage->n_members, call->stage->held, call->stage->test};
+    cm_stack_scores members = {w->base.members, w->base.held, w->base.test};
     CM_TRY(
         cm_stack_combine(call, w->inner, &members, w->held + call->n_train, w->test + call->n_test, error));
     cm_stack_scores both = {2, w->held, w->test};
@@ -111,11 +112,28 @@ static cm_status run_memory(work *w, cm_error *error) {
     return finish(w, w->final, error);
 }
 
+/* to[n]: the mean of scores[members][n]. */
+static void mean_score(const double *scores, int members, int64_t n, double *to) {
+    for (int64_t i = 0; i < n; i++) {
+        for (int m = 0; m < members; m++) to[i] += scores[m * n + i];
+        to[i] /= members;
+    }
+}
+
 static cm_status memory(const cm_predictor_call *call, cm_error *error) {
     const struct cm_stage_input *in = call->stage;
     work w = {.call = call, .inner = in->inner, .base = {in->n_members, in->held, in->test}};
+    size_t n = (size_t)call->n_train, m = (size_t)call->n_test;
+    double *mean = cm_new(n + m, sizeof *mean);
+    if (!mean) return cm_fail_memory(error, (n + m) * sizeof *mean);
+    if (cm_stage_is_mean(call->name)) {
+        mean_score(in->held, in->n_members, call->n_train, mean);
+        mean_score(in->test, in->n_members, call->n_test, mean + n);
+        w.base = (cm_memory_base){1, mean, mean + n};
+    }
     cm_status status = run_memory(&w, error);
     work_clear(&w);
+    cm_free(mean);
     return status;
 }
 

@@ -59,12 +59,16 @@ static bool has_memory(const char *name) {
     return length > suffix && strcmp(name + length - suffix, memory_suffix) == 0;
 }
 
+bool cm_stage_is_mean(const char *name) {
+    return strncmp(name, mean_prefix, sizeof mean_prefix - 1) == 0;
+}
+
 int cm_stage_members(const char *name, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]) {
     bool memory = has_memory(name);
     const char *end = name + strlen(name) - (memory ? sizeof memory_suffix - 1 : 0);
     int members = cm_stack_names(name, end, member);
-    if (members > 0) return members;
-    if (!memory) return cm_member_names(mean_prefix, name, end, member);
+    if (members == 0) members = cm_member_names(mean_prefix, name, end, member);
+    if (members > 0 || !memory) return members;
     size_t length = (size_t)(end - name);
     if (length >= CM_MEMBER_NAME) length = CM_MEMBER_NAME - 1;
     memcpy(member[0], name, length);
@@ -84,10 +88,10 @@ cm_status cm_predictor_find(const cm_predictor **predictor, const char *name, cm
             if (strcmp(member[i], member[m]) == 0)
                 return cm_fail(error, CM_USAGE, NULL, "models", "different members", "%s", name);
     }
-    *predictor = members == 0                                              ? find_plain(name)
-                 : has_memory(name)                                        ? &cm_predictor_memory
-                 : strncmp(name, mean_prefix, sizeof mean_prefix - 1) == 0 ? &cm_predictor_mean
-                                                                           : &cm_predictor_stack;
+    *predictor = members == 0             ? find_plain(name)
+                 : has_memory(name)       ? &cm_predictor_memory
+                 : cm_stage_is_mean(name) ? &cm_predictor_mean
+                                          : &cm_predictor_stack;
     return *predictor ? CM_OK : unknown(name, error);
 }
 

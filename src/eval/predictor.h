@@ -55,8 +55,8 @@ typedef struct cm_predictor {
 #include "eval/predictors.def"
 #undef CM_PREDICTOR_ROW
 
-/* The predictor of a name: NAME, NAME+memory, stack:NAME/NAME, stack:NAME/NAME+memory or mean:NAME/NAME;
- * CM_USAGE lists the names. */
+/* The predictor of a name: NAME, stack:NAME/NAME or mean:NAME/NAME, each also with +memory; CM_USAGE lists
+ * the names. */
 cm_status cm_predictor_find(const cm_predictor **predictor, const char *name, cm_error *error);
 
 /* CM_USAGE when the predictor, or a member of it, does not serve tasks of this kind. *similarity becomes true

@@ -6,9 +6,12 @@
 #include "train/inner.h"
 #include "train/learner.h"
 
-/* "stack:A/B/C", "mean:A/B/C": A, B, C. "NAME+memory": NAME. "stack:A/B+memory": A, B. The members of a name,
- * or 0 for a plain predictor. */
+/* "stack:A/B/C", "mean:A/B/C": A, B, C. "NAME+memory": NAME. "stack:A/B+memory", "mean:A/B+memory": A, B. The
+ * members of a name, or 0 for a plain predictor. */
 int cm_stage_members(const char *name, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]);
+
+/* "mean:A/B/C" or "mean:A/B/C+memory". */
+bool cm_stage_is_mean(const char *name);
 
 /* What a stage gets of each member: logits of its calibrated probabilities, or affinities. */
 struct cm_stage_input {

@@ -251,11 +251,11 @@ static cm_status read_model(const char *path, char *note, size_t size, cm_error 
     return status;
 }
 
-/* A shipped model in which the first part of text is replaced by the part behind '>', both of one length. The
+/* A model file in which the first part of text is replaced by the part behind '>', both of one length. The
  * first number bytes of its tensors become 255: values that are no numbers. */
 static void make_edited(const bad_row *row, const char *path) {
     size_t size = 0, length = strcspn(row->text, ">");
-    char *bytes = bad_source_file("models/rna-protein.safetensors", &size);
+    char *bytes = bad_source_file("tests/fixtures/model-0.1.0.safetensors", &size);
     char *at = length > 0 ? memmem(bytes, size, row->text, length) : bytes;
     assert_non_null(at);
     assert_true(length == 0 || strlen(row->text) == 2 * length + 1);
@@ -284,15 +284,15 @@ static void make_card(const bad_row *row, const char *path) {
     { name, card, 0, status, says, make_card, 0, PREDICT }
 
 static const bad_row models[] = {
-    {"as shipped", "", 0, CM_OK, "rna-protein", make_edited, 0, PREDICT},
+    {"as written", "", 0, CM_OK, "rna-protein", make_edited, 0, PREDICT},
     EDITED("a tensor missing, another there", CM_MODEL, "\"head.out.bias\">\"head.out.biaz\"",
            "head.out.bias is missing"),
     EDITED("a tensor of another type", CM_MODEL,
            "\"head.out.bias\":{\"dtype\":\"F32\">\"head.out.bias\":{\"dtype\":\"I32\"",
            "head.out.bias is I32 [1], not F32 [1]"),
-    EDITED("a tensor of another shape", CM_MODEL, "\"shape\":[128,256]>\"shape\":[256,128]",
-           "head.hidden.weight is F32 [256, 128], not F32 [128, 256]"),
-    EDITED("another width in the card", CM_MODEL, "dim\\\":\\\"64>dim\\\":\\\"32", "not F32 ["),
+    EDITED("a tensor of another shape", CM_MODEL, "\"shape\":[8,32]>\"shape\":[32,8]",
+           "head.hidden.weight is F32 [32, 8], not F32 [8, 32]"),
+    EDITED("another width in the card", CM_MODEL, "dim\\\":\\\"8>dim\\\":\\\"9", "not F32 ["),
     EDITED("another network", CM_MODEL, "fusion\\\":\\\"crossmamba>fusion\\\":\\\"bilinear..",
            "card, option fusion: found bilinear.., expected one of crossmamba, mlp"),
     EDITED("a newer format", CM_MODEL, "format_version\\\":1>format_version\\\":9",

@@ -196,11 +196,34 @@ static void a_mean_is_a_mean(void **state) {
     }
 }
 
+/* Whether all metrics of two models have the same bits. */
+static bool same_metrics(const results *r, int a, int b) {
+    int lines = r->n / r->n_models;
+    return memcmp(r->pooled + a * lines, r->pooled + b * lines, (size_t)lines * sizeof *r->pooled) == 0;
+}
+
+/* To memory a mean is one score: that of one member is the member, the order of two does not matter. */
+static void memory_takes_a_mean_as_one_score(void **state) {
+    (void)state;
+    for (int affinity = 0; affinity < 2; affinity++) {
+        synthetic s = synthetic_make(240, 59, affinity);
+        cm_dataset *d = synthetic_open(&s, affinity, NULL);
+        results r = EVALUATE(d, 3, "neighbour+memory", "mean:neighbour+memory",
+                             "mean:composition/neighbour+memory", "mean:neighbour/composition+memory",
+                             "stack:neighbour/composition+memory", "composition");
+        assert_true(same_metrics(&r, 0, 1) && same_metrics(&r, 2, 3));
+        assert_false(same_metrics(&r, 2, 0) || same_metrics(&r, 2, 4));
+        assert_true(r.rank[2] > r.rank[5] + 0.2);
+        cm_dataset_destroy(d);
+        synthetic_remove(&s);
+    }
+}
+
 static void same_bits_for_threads_resuming_and_ids(void **state) {
     (void)state;
     static const char *const models[] = {
-        "mlp",          "mlp+memory",    "stack:mlp/neighbour", "stack:mlp/id-only+memory",
-        "trees+memory", "mean:mlp/trees"};
+        "mlp",          "mlp+memory",     "stack:mlp/neighbour",  "stack:mlp/id-only+memory",
+        "trees+memory", "mean:mlp/trees", "mean:mlp/trees+memory"};
     enum { MODELS = sizeof models / sizeof *models };
     synthetic s = synthetic_make(120, 56, 0);
     char folder[96], command[512];
@@ -267,8 +290,9 @@ static void inner_parts_ask_what_the_test_asks(void **state) {
 
 static void names_of_stages(void **state) {
     (void)state;
-    static const char *const good[] = {"mlp+memory", "stack:mlp/neighbour", "stack:mlp",
-                                       "stack:mlp/id-only+memory", "mean:mlp/neighbour"};
+    static const char *const good[] = {"mlp+memory",         "stack:mlp/neighbour",
+                                       "stack:mlp",          "stack:mlp/id-only+memory",
+                                       "mean:mlp/neighbour", "mean:mlp/neighbour+memory"};
     static const char *const bad[] = {"+memory",
                                       "stack:",
                                       "stack:mlp/",
@@ -281,7 +305,8 @@ static void names_of_stages(void **state) {
                                       "mean:",
                                       "mean:mlp/mlp",
                                       "mean:mlp/other",
-                                      "mean:mlp/neighbour+memory",
+                                      "mean:mlp/other+memory",
+                                      "mean:+memory",
                                       "stack:mean:mlp/neighbour",
                                       "stack:a/b/c/d/e/f/g/h/i"};
     const cm_predictor *predictor;
@@ -300,6 +325,7 @@ int main(void) {
         cmocka_unit_test(memory_hurts_nothing_on_new_molecules),
         cmocka_unit_test(a_stack_is_as_good_as_its_best_member),
         cmocka_unit_test(a_mean_is_a_mean),
+        cmocka_unit_test(memory_takes_a_mean_as_one_score),
         cmocka_unit_test(same_bits_for_threads_resuming_and_ids),
         cmocka_unit_test(inner_parts_ask_what_the_test_asks),
         cmocka_unit_test(names_of_stages),
