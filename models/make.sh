@@ -26,7 +26,7 @@ recipe rna-molecule rna-molecule stack:network/kernel stack:crossmamba/kernel,cr
   "trained on R-SIM (distributed under MIT by RSAPred); model Apache-2.0" \
   --a "$data/rsim/rna.fasta" --b "$data/rsim/molecules.tsv" --pairs "$data/rsim/pairs.tsv" \
   --bad-records skip $settings
-recipe rna-rna rna-rna network crossmamba,id-only \
+recipe rna-rna rna-rna kernel kernel,crossmamba,id-only \
   "trained on the human miRNA-lncRNA pairs of ncRNAInter (MIT); model Apache-2.0" \
   --a "$data/human_mlnc/rna.fasta" --pairs "$data/human_mlnc/pairs.tsv" \
   --pair-encoder none $settings
