@@ -17,7 +17,7 @@ recipe() { # name, task, predictor, what to compare, licence, then the options t
     --model "$out/$name.safetensors" --force
 }
 
-recipe rna-protein rna-protein network crossmamba,id-only \
+recipe rna-protein rna-protein kernel kernel,stack:crossmamba/kernel,crossmamba,id-only \
   "trained on RPI1807 and RPI2241 (distributed under MIT by RPITER); model Apache-2.0" \
   --a "$data/rpi1807/rna.fasta" --b "$data/rpi1807/protein.fasta" --pairs "$data/rpi1807/pairs.tsv" \
   --a "$data/rpi2241/rna.fasta" --b "$data/rpi2241/protein.fasta" --pairs "$data/rpi2241/pairs.tsv" \
