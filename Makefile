@@ -64,7 +64,7 @@ coverage:
 	@sh tools/deps.sh dev
 	@sh tools/coverage.sh $(BUILD)-coverage
 
-## make fuzz          run every fuzz target T seconds [60] with libFuzzer (clang)
+## make fuzz          run every fuzz target T seconds [60] with libFuzzer (clang; SANITIZE=none: fast)
 T ?= 60
 fuzz: build
 	@sh tools/deps.sh fuzz
@@ -96,4 +96,4 @@ results: build
 	@sh tools/results/run.sh $(BUILD)/src/cli/crossmamba "$(DATA)" $(SETS)
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-coverage $(BUILD)-fuzz $(BUILD)-fuzz-coverage
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-coverage $(BUILD)-fuzz $(BUILD)-fuzz-fast $(BUILD)-fuzz-coverage

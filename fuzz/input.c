@@ -17,7 +17,7 @@ const char *fuzz_file(int number, const void *data, size_t size) {
         if (descriptors[number] <= 0) abort();
         snprintf(paths[number], sizeof paths[number], "/proc/self/fd/%d", descriptors[number]);
     }
-    if (ftruncate(descriptors[number], 0) != 0) abort();
+    if (ftruncate(descriptors[number], (off_t)size) != 0) abort();
     if (pwrite(descriptors[number], data, size, 0) != (ssize_t)size) abort();
     return paths[number];
 }
