@@ -224,9 +224,18 @@ static cm_status open_env(cm_store_env *env, cm_error *error) {
     return code ? fail_lmdb(env, action, code, error) : CM_OK;
 }
 
+/* A disk that was full while LMDB wrote the first pages must not leave a file that is no store to the next run. */
+static cm_status open_new_or_old(cm_store_env *env, bool alone, cm_error *error) {
+    struct stat info;
+    bool begun = fstatat(env->folder_fd, "data.mdb", &info, 0) == 0 && info.st_size > 0;
+    cm_status status = open_env(env, error);
+    if (status != CM_OK && alone && !begun) unlinkat(env->folder_fd, "data.mdb", 0);
+    return status;
+}
+
 static cm_status open_locked(cm_store_env *env, bool create, bool alone, cm_error *error) {
     if (alone) CM_TRY(reserve_lock_file(env, error));
-    CM_TRY(open_env(env, error));
+    CM_TRY(open_new_or_old(env, alone, error));
     if (alone) CM_TRY(mend_length(env, error));
     return check_tables(env, create, error);
 }

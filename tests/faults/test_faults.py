@@ -24,6 +24,7 @@ KINDS = {  # kind of call -> what to do to it
     "open": ["EIO", "EMFILE", "EACCES"], "read": ["EIO", "EINTR", "short"], "write": ["ENOSPC", "EIO", "EINTR", "short"], "sync": ["EIO", "ENOSPC"],
     "rename": ["EIO", "ENOSPC"], "close": ["EIO"], "map": ["ENOMEM"], "truncate": ["ENOSPC"], "link": ["EIO"]}
 HARMLESS = {("read", "short"), ("write", "short")}  # must not even be noticed
+NOTICED = {"embed"}  # LMDB takes a short write for a full disk and a short read of its header for a damaged file
 
 
 def sha(path):
@@ -34,8 +35,8 @@ def sha(path):
 class Work:
     """A folder with inputs, a command, and what an undisturbed run of it leaves there."""
 
-    def __init__(self, command, resume=(), old=None, shared=None):
-        self.command, self.resume, self.old = command, list(resume), old or {}
+    def __init__(self, command, resume=(), old=None, shared=None, noticed=False):
+        self.command, self.resume, self.old, self.noticed = command, list(resume), old or {}, noticed
         self.base = tempfile.mkdtemp(prefix="crossmamba-faults-")
         self.inputs = os.path.join(self.base, "inputs")
         self.folder = os.path.join(self.base, "work")
@@ -120,7 +121,7 @@ COMMANDS = {  # name -> (command, options of the next start, old files)
 def make(name):
     command, resume, old = COMMANDS[name]
     shared = {"model.safetensors": os.path.join(FIXTURES, "model-0.1.0.safetensors")} if name.startswith("predict") else {}
-    return Folder(command, resume, old, shared)
+    return Folder(command, resume, old, shared, name in NOTICED)
 
 
 class Folder(Work):
@@ -156,7 +157,7 @@ class Faults(unittest.TestCase):
             self.assertTrue(code == 0 or err.strip(), f"{what}: no message")
         if code == 0:
             self.check_success(work, out, what)
-        if (kind, action) in HARMLESS:
+        if (kind, action) in HARMLESS and not work.noticed:
             self.assertEqual(code, 0, f"{what}: {err}")
         self.check_files(work, what)
         code, out, err = work.run(resume=True)
@@ -177,6 +178,15 @@ class Faults(unittest.TestCase):
         for kind, number, action in cases:
             self.check_fault(work, kind, number, action)
         print(f"{name}: {len(cases)} faults", file=sys.stderr)
+
+
+    def test_store_begun_on_a_full_disk(self):
+        """The first pages of a new store, cut short: the next start makes them again."""
+        work = make("embed")
+        self.addCleanup(work.close)
+        if work.count("write") is None:
+            self.skipTest("this system does not allow tracing")
+        self.check_fault(work, "write", 1, "short")
 
 
 def add_sweep(name, what, kinds, most):
