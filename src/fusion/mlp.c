@@ -37,6 +37,7 @@ static cm_status target_size(const cm_net *net, int64_t *size, cm_error *error) 
     other.params = cm_params_create();
     if (!other.params) return cm_fail_memory(error, 0);
     cm_status status = cm_fusion_crossmamba.build(&other, error);
+    if (status == CM_OK && cm_params_failed(other.params)) status = cm_fail_memory(error, 0);
     *size = cm_net_size(&other) -
             cm_net_sides(net) * 4 * net->options.dim; /* a side of width 1: W, b, norm's two */
     cm_params_destroy(other.params);

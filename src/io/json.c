@@ -27,10 +27,11 @@ enum {
 /* ---- failed allocations ---- */
 
 static json_malloc_t allocate; /* what the program has given jansson */
-static _Thread_local bool failed;
+static _Thread_local bool failed, parsing;
 
+/* Once an allocation has failed, a parse gets no more: see load. */
 static void *watched(size_t bytes) {
-    void *memory = allocate(bytes);
+    void *memory = parsing && failed ? NULL : allocate(bytes);
     if (!memory) failed = true;
     return memory;
 }
@@ -52,6 +53,29 @@ bool cm_json_failed(void) {
 }
 
 /* ---- parsing ---- */
+
+typedef struct source {
+    const char *at, *end;
+} source;
+
+static size_t next_byte(void *buffer, size_t room, void *context) {
+    source *from = context;
+    if (failed || room == 0 || from->at == from->end) return 0;
+    *(char *)buffer = *from->at++;
+    return 1;
+}
+
+/* jansson 2.14 does not look whether its scanner could keep a character: it goes on with a string that lacks it,
+ * reads beyond its end or stops at an assertion. So it gets the text byte by byte, and none after a failed
+ * allocation: it then sees a text that ends too early, and the caller asks cm_json_failed. */
+static json_t *load(const char *text, size_t len, json_error_t *problem) {
+    source from = {text, text + len};
+    cm_json_watch();
+    parsing = true;
+    json_t *value = json_load_callback(next_byte, &from, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, problem);
+    parsing = false;
+    return value;
+}
 
 typedef struct json_extent {
     size_t depth, bytes; /* bytes: what the values will take */
@@ -120,10 +144,8 @@ cm_status cm_json_parse_within(json_t **result, const char *text, size_t len, si
                                const char *place, cm_error *error) {
     CM_TRY(check_extent(text, len, budget, file, place, error));
     json_error_t problem;
-    cm_json_watch();
-    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
-    if (cm_json_failed()) { /* with a value, too: jansson's scanner drops characters that it has no room for
-                             */
+    json_t *value = load(text, len, &problem);
+    if (cm_json_failed()) {
         json_decref(value);
         return cm_fail_memory(error, 0);
     }
@@ -188,9 +210,8 @@ static cm_status take_value(member_scan *scan, json_t **value) {
     size_t from = scan->at, end = value_end(scan);
     const char *text = scan->text + from;
     json_error_t problem;
-    cm_json_watch();
     CM_TRY(check_extent(text, end - from, CM_JSON_BUDGET, scan->file, scan->place, scan->error));
-    *value = json_loadb(text, end - from, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+    *value = load(text, end - from, &problem);
     if (cm_json_failed()) {
         json_decref(*value);
         *value = NULL;

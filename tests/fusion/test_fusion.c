@@ -298,6 +298,32 @@ static bool countdown(size_t bytes, void *context) {
     return --*(int *)context >= 0;
 }
 
+static bool all_but_one(size_t bytes, void *context) {
+    (void)bytes;
+    return --*(int *)context != -1;
+}
+
+/* A network that one failed allocation could not stop is the one that was asked for. */
+static void test_one_failing_allocation(void **state) {
+    (void)state;
+    for (int row = 0; row < row_count(); row++) {
+        cm_options o = small_options(row, 0);
+        cm_net *whole = make_net(row, 0);
+        for (int number = 0, left = -1; left < 0; number++) {
+            cm_net *net;
+            left = number;
+            cm_alloc_set_hook(all_but_one, &left);
+            cm_status status =
+                cm_net_create_sides(&net, &o, (const int64_t[]){WIDTH_A, WIDTH_B, pair_width}, NULL);
+            cm_alloc_set_hook(NULL, NULL);
+            assert_int_equal(status, net ? CM_OK : CM_MEMORY);
+            if (net) assert_int_equal(cm_net_size(net), cm_net_size(whole));
+            cm_net_destroy(net);
+        }
+        cm_net_destroy(whole);
+    }
+}
+
 static void test_failing_allocations(void **state) {
     (void)state;
     for (int row = 0; row < row_count(); row++) {
@@ -367,6 +393,7 @@ int main(void) {
         cmocka_unit_test(test_training_draws),
         cmocka_unit_test(test_gradient_directions),
         cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_one_failing_allocation),
     };
     const struct CMUnitTest with_pairs[] = {
         cmocka_unit_test(test_pair_channel),
@@ -377,6 +404,7 @@ int main(void) {
         cmocka_unit_test(test_training_draws),
         cmocka_unit_test(test_gradient_directions),
         cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_one_failing_allocation),
     };
     int failed = cmocka_run_group_tests_name("two sides", tests, NULL, NULL);
     return failed + cmocka_run_group_tests_name("with a pair channel", with_pairs, use_pairs, NULL);

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "fail_alloc.h"
 #include "io/json.h"
+#include <stdlib.h>
 #include <string.h>
 
 static char line_text[1024];
@@ -229,12 +230,62 @@ static void text_is_compact_and_sorted(void **state) {
     assert_null(cm_json_text(NULL));
 }
 
+/* ---- failed allocations of jansson ---- */
+
+static long allocations, failing, taken; /* failing: the number of the one that fails, 0: none; taken: by a parse */
+static bool onwards;
+
+static void *counted(size_t bytes) {
+    long number = ++allocations;
+    bool fails = failing > 0 && (number == failing || (onwards && number > failing));
+    return fails ? NULL : malloc(bytes);
+}
+
+/* The text of a value that is parsed while allocation number `number` fails; NULL: out of memory. */
+static char *parse_failing(const char *text, long number, bool from_then_on) {
+    json_t *value = NULL;
+    allocations = 0;
+    failing = number;
+    onwards = from_then_on;
+    cm_status status = cm_json_parse(&value, text, strlen(text), "f", NULL, NULL);
+    failing = 0;
+    taken = allocations;
+    if (status != CM_OK) assert_int_equal(status, CM_MEMORY);
+    char *out = value ? cm_json_text(value) : NULL;
+    json_decref(value);
+    return out;
+}
+
+/* The scanner's room for a string grows at 16, 32, 64 ... characters: whatever stands there. */
+static void no_character_is_lost(void **state) {
+    (void)state;
+    static const char *const parts[] = {"\\n", "\\u00e9", "ab\\\"", "\xc3\xa9", "12345"};
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+        for (int shift = 0; shift < 6; shift++) {
+            char text[1024] = "[true, 3, {\"k\": \"";
+            for (int i = 0; i < shift; i++) strcat(text, ".");
+            for (int i = 0; i < 90; i++) strcat(text, parts[p]);
+            strcat(text, "\"}]");
+            char *whole = parse_failing(text, 0, false);
+            long count = taken;
+            assert_non_null(whole);
+            for (long n = 1; n <= count; n++)
+                for (int kind = 0; kind < 2; kind++) {
+                    char *found = parse_failing(text, n, kind == 1);
+                    assert_null(found);
+                }
+            cm_free(whole);
+        }
+}
+
 int main(void) {
+    json_set_alloc_funcs(counted, free); /* before the first parse, as a program would */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_texts_are_read), cmocka_unit_test(bad_texts_are_refused),
         cmocka_unit_test(place_is_named),      cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(size_is_limited),     cmocka_unit_test(members_are_visited),
         cmocka_unit_test(members_have_types),  cmocka_unit_test(text_is_compact_and_sorted),
+        cmocka_unit_test(no_character_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
