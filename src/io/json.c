@@ -65,9 +65,9 @@ static size_t next_byte(void *buffer, size_t room, void *context) {
     return 1;
 }
 
-/* jansson 2.14 does not look whether its scanner could keep a character: it goes on with a string that lacks it,
- * reads beyond its end or stops at an assertion. So it gets the text byte by byte, and none after a failed
- * allocation: it then sees a text that ends too early, and the caller asks cm_json_failed. */
+/* jansson 2.14 does not look whether its scanner could keep a character: it goes on with a string that lacks
+ * it, reads beyond its end or stops at an assertion. So it gets the text byte by byte, and none after a
+ * failed allocation: it then sees a text that ends too early, and the caller asks cm_json_failed. */
 static json_t *load(const char *text, size_t len, json_error_t *problem) {
     source from = {text, text + len};
     cm_json_watch();

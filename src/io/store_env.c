@@ -224,7 +224,8 @@ static cm_status open_env(cm_store_env *env, cm_error *error) {
     return code ? fail_lmdb(env, action, code, error) : CM_OK;
 }
 
-/* A disk that was full while LMDB wrote the first pages must not leave a file that is no store to the next run. */
+/* A disk that was full while LMDB wrote the first pages must not leave a file that is no store to the next
+ * run. */
 static cm_status open_new_or_old(cm_store_env *env, bool alone, cm_error *error) {
     struct stat info;
     bool begun = fstatat(env->folder_fd, "data.mdb", &info, 0) == 0 && info.st_size > 0;

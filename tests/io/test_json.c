@@ -232,7 +232,8 @@ static void text_is_compact_and_sorted(void **state) {
 
 /* ---- failed allocations of jansson ---- */
 
-static long allocations, failing, taken; /* failing: the number of the one that fails, 0: none; taken: by a parse */
+static long allocations, failing,
+    taken; /* failing: the number of the one that fails, 0: none; taken: by a parse */
 static bool onwards;
 
 static void *counted(size_t bytes) {
@@ -281,10 +282,10 @@ static void no_character_is_lost(void **state) {
 int main(void) {
     json_set_alloc_funcs(counted, free); /* before the first parse, as a program would */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_texts_are_read), cmocka_unit_test(bad_texts_are_refused),
-        cmocka_unit_test(place_is_named),      cmocka_unit_test(depth_is_limited),
-        cmocka_unit_test(size_is_limited),     cmocka_unit_test(members_are_visited),
-        cmocka_unit_test(members_have_types),  cmocka_unit_test(text_is_compact_and_sorted),
+        cmocka_unit_test(good_texts_are_read),  cmocka_unit_test(bad_texts_are_refused),
+        cmocka_unit_test(place_is_named),       cmocka_unit_test(depth_is_limited),
+        cmocka_unit_test(size_is_limited),      cmocka_unit_test(members_are_visited),
+        cmocka_unit_test(members_have_types),   cmocka_unit_test(text_is_compact_and_sorted),
         cmocka_unit_test(no_character_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
