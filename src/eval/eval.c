@@ -97,6 +97,27 @@ static cm_status send_all(const cm_evaluation *e, cm_eval_sink sink, void *conte
 
 /* ---- tracks and scrambled runs ---- */
 
+/* A line for each model whose trainings, which say nothing themselves, met steps that are no numbers. */
+static void report_trouble(const cm_eval_plan *plan, const cm_runtime *runtime) {
+    for (int m = 0; m < plan->request->n_models; m++) {
+        cm_eval_group group = group_of(plan, m);
+        cm_fit_trouble sum = {0};
+        const cm_eval_unit *first = NULL;
+        for (const cm_eval_unit *unit = group.units; unit < group.units + group.n_units; unit++) {
+            sum.skipped += unit->trouble.skipped;
+            sum.roll_backs += unit->trouble.roll_backs;
+            if (!first && unit->trouble.skipped > 0) first = unit;
+        }
+        if (first)
+            cm_log(
+                runtime, CM_LOG_WARNING,
+                "%s: %lld steps were skipped for a loss or gradient that is no number, with %lld roll-backs, "
+                "first in fold %d of repeat %d",
+                group.model, (long long)sum.skipped, (long long)sum.roll_backs, first->fold + 1,
+                first->repeat + 1);
+    }
+}
+
 static cm_status run_track(cm_evaluation *e, cm_track track, const cm_features *features, cm_team *team,
                            const cm_runtime *runtime, cm_error *error) {
     cm_eval_request *request = &e->track_request[e->n_plans];
@@ -112,7 +133,9 @@ static cm_status run_track(cm_evaluation *e, cm_track track, const cm_features *
     CM_TRY(cm_eval_plan_make(plan, request, e->dataset, runtime, error));
     plan->features = features;
     plan->similarity = e->similarity;
-    return cm_eval_plan_run(plan, team, runtime, error);
+    CM_TRY(cm_eval_plan_run(plan, team, runtime, error));
+    report_trouble(plan, runtime);
+    return CM_OK;
 }
 
 static cm_status run_tracks(cm_evaluation *e, const cm_features *features, cm_team *team,

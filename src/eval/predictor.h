@@ -32,6 +32,7 @@ typedef struct cm_predictor_call {
     double *threshold;       /* binary: class 1 at and above; 0.5 when the predictor leaves it */
     cm_conformal *conformal; /* bounds from inner validation; NaN when the predictor leaves them */
     cm_fit_curve *curve;     /* learning curve; empty when the predictor leaves it */
+    cm_fit_trouble *trouble; /* of the training; zeros when the predictor leaves it */
 } cm_predictor_call;
 
 /* Kinds of task, for cm_predictor.serves. */

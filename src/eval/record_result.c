@@ -53,6 +53,10 @@ static json_t *unit_of(const cm_eval_result *r, int64_t u) {
                   "pairs", (json_int_t)r->unit_pairs[u], "counted", r->counts[u], "threshold",
                   cm_record_real(r->affinity ? NAN : unit->threshold), "metrics", metrics);
     if (unit->curve.n > 0) json_object_set_new(object, "learning_curve", curve_of(&unit->curve));
+    if (unit->trouble.skipped > 0) {
+        json_object_set_new(object, "skipped_steps", json_integer(unit->trouble.skipped));
+        json_object_set_new(object, "roll_backs", json_integer(unit->trouble.roll_backs));
+    }
     return object;
 }
 

@@ -18,7 +18,8 @@ static cm_status run(const cm_predictor_call *call, cm_error *error) {
                           .n_asked = call->n_test,
                           .watch = paper ? call->test : NULL,
                           .n_watch = paper ? call->n_test : 0,
-                          .curve = call->curve};
+                          .curve = call->curve,
+                          .trouble = call->trouble};
     cm_model *model = NULL;
     cm_status status = cm_learner_find(&learner, call->name, error);
     if (status == CM_OK) status = learner->fit(&model, &fit, NULL, call->runtime, error);

@@ -39,16 +39,19 @@ static cm_tensor numbers(const char *name, double *data, int64_t n) {
 }
 
 static cm_seal seal_of(const char *key) {
-    return (cm_seal){"crossmamba unit", 1, key, "a unit of this evaluation", "a unit of another evaluation"};
+    return (cm_seal){"crossmamba unit", 2, key, "a unit of this evaluation", "a unit of another evaluation"};
 }
 
 static cm_status write_unit(const char *path, const char *key, cm_eval_unit *unit, cm_error *error) {
     const cm_seal seal = seal_of(key);
     double bounds[3] = {unit->conformal.half_width, unit->conformal.bound[0], unit->conformal.bound[1]};
+    double trouble[2] = {(double)unit->trouble.skipped, (double)unit->trouble.roll_backs};
     const cm_tensor tensors[] = {
         numbers("conformal", bounds, 3),
         numbers("curve", (double *)unit->curve.epochs, unit->curve.n * CM_EPOCH_NUMBERS),
-        numbers("score", unit->score, unit->n_test), numbers("threshold", &unit->threshold, 1),
+        numbers("score", unit->score, unit->n_test),
+        numbers("threshold", &unit->threshold, 1),
+        numbers("trouble", trouble, 2),
         numbers("value", unit->value, unit->n_test)};
     return cm_sealed_write(path, &seal, tensors, sizeof tensors / sizeof *tensors, error);
 }
@@ -73,13 +76,15 @@ static void read_unit(const char *path, const char *key, cm_eval_unit *unit) {
     const cm_seal seal = seal_of(key);
     bool foreign;
     cm_safetensors *file = NULL;
-    double bounds[3] = {NAN, NAN, NAN};
+    double bounds[3] = {NAN, NAN, NAN}, trouble[2] = {0};
     if (cm_sealed_open(&file, path, &seal, &foreign, NULL) != CM_OK) return;
     unit->done = copy_tensor(file, "score", unit->score, unit->n_test) &&
                  copy_tensor(file, "value", unit->value, unit->n_test) &&
                  copy_tensor(file, "threshold", &unit->threshold, 1) &&
-                 copy_tensor(file, "conformal", bounds, 3) && copy_curve(file, &unit->curve);
+                 copy_tensor(file, "conformal", bounds, 3) && copy_tensor(file, "trouble", trouble, 2) &&
+                 copy_curve(file, &unit->curve);
     unit->conformal = (cm_conformal){bounds[0], {bounds[1], bounds[2]}};
+    unit->trouble = (cm_fit_trouble){(int64_t)trouble[0], (int64_t)trouble[1]};
     if (!unit->done) {
         cm_free(unit->curve.epochs);
         unit->curve = (cm_fit_curve){0};
@@ -116,7 +121,8 @@ static cm_status run_predictor(const cm_eval_plan *plan, cm_eval_unit *unit, con
                               .value = unit->value,
                               .threshold = &unit->threshold,
                               .conformal = &unit->conformal,
-                              .curve = &unit->curve};
+                              .curve = &unit->curve,
+                              .trouble = &unit->trouble};
     cm_status status = predictor->run(&call, error);
     if (plan->request->track == CM_TRACK_PAPER) unit->threshold = 0.5;
     cm_free(train);

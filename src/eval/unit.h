@@ -20,6 +20,7 @@ typedef struct cm_eval_unit {
     double threshold;
     cm_conformal conformal; /* NaN: the predictor promises nothing */
     cm_fit_curve curve;     /* epochs owned; none: not trained by epochs */
+    cm_fit_trouble trouble; /* of a second stage: of the trainings behind it */
     bool done;
 } cm_eval_unit;
 

@@ -42,6 +42,7 @@ static cm_status roll_back(cm_fit_run *f, cm_error *error) {
             "%d steps in a row without, after %d roll-backs and with the learning rate %g", CM_SKIPS_IN_ROW,
             CM_ROLL_BACKS, ldexp(f->options->learning_rate, -(int)f->state.roll_backs));
     f->state.roll_backs++;
+    if (f->request->trouble) f->request->trouble->roll_backs++;
     f->state.in_row = 0;
     if (f->state.best_epoch > 0)
         memcpy(cm_params_values(net->params), f->state.best,
@@ -59,6 +60,7 @@ static cm_status roll_back(cm_fit_run *f, cm_error *error) {
 static cm_status skip_step(cm_fit_run *f, const char *what, double value, cm_error *error) {
     f->state.step++;
     f->state.skipped++;
+    if (f->request->trouble) f->request->trouble->skipped++;
     f->state.in_row++;
     cm_log(f->runtime, CM_LOG_WARNING, "step %lld: %s %g: skipped (%lld so far)", (long long)f->state.step,
            what, isnan(value) ? NAN /* without its sign */ : value, (long long)f->state.skipped);

@@ -17,6 +17,11 @@ typedef struct cm_fit_curve {
     int64_t n;
 } cm_fit_curve;
 
+/* Steps that were skipped, and roll-backs, of all networks that one call trains. */
+typedef struct cm_fit_trouble {
+    int64_t skipped, roll_backs;
+} cm_fit_trouble;
+
 typedef struct cm_fit_request {
     const char *name; /* of the learner (train/learner.h); cm_fit itself fits the network of options */
     const cm_options *options;
@@ -38,7 +43,8 @@ typedef struct cm_fit_request {
        place of the inner fold; there is no early stop. NULL: none. */
     const int64_t *watch;
     int64_t n_watch;
-    cm_fit_curve *curve; /* zeroed by the caller; gets the epochs of this call; NULL: not wanted */
+    cm_fit_curve *curve;     /* zeroed by the caller; gets the epochs of this call; NULL: not wanted */
+    cm_fit_trouble *trouble; /* what this call meets is added; NULL: not wanted */
 } cm_fit_request;
 
 /* Where member k >= 1 of an ensemble keeps its checkpoint, beside that of the first; false: out of memory. */

@@ -148,10 +148,10 @@ static void test_which_are_taken(void **state) {
     assert_int_equal(cm_safetensors_read(&file, u->whole[0].data, u->whole[0].size, "unit", &error), CM_OK);
     snprintf(key, sizeof key, "%s", cm_safetensors_metadata(file, "key"));
     cm_safetensors_close(file);
-    const cm_seal seals[] = {{"crossmamba unit", 1, key, "", ""},
-                             {"crossmamba unit", 2, key, "", ""},
-                             {"crossmamba unit", 1, "0", "", ""},
-                             {"crossmamba checkpoint", 1, key, "", ""}};
+    const cm_seal seals[] = {{"crossmamba unit", 2, key, "", ""},
+                             {"crossmamba unit", 1, key, "", ""},
+                             {"crossmamba unit", 2, "0", "", ""},
+                             {"crossmamba checkpoint", 2, key, "", ""}};
     write_other_scores(u, NULL);
     assert_mended(u, "no seal");
     write_other_scores(u, &seals[0]);

@@ -343,6 +343,77 @@ static void test_ensemble(void **state) {
     synthetic_remove(&s);
 }
 
+/* ---- an evaluation ---- */
+
+static int no_line(void *context, const cm_eval_line *line) {
+    (void)context;
+    (void)line;
+    return 0;
+}
+
+/* The count in fold f of model m on the first track; -1: it has none. */
+static int recorded(const char *path, size_t m, size_t f, const char *key) {
+    json_t *record = json_load_file(path, 0, NULL);
+    const json_t *result = json_array_get(json_object_get(record, "results"), m);
+    assert_non_null(result);
+    const json_t *count = json_object_get(json_array_get(json_object_get(result, "folds"), f), key);
+    int value = count ? (int)json_integer_value(count) : -1;
+    json_decref(record);
+    return value;
+}
+
+static void evaluate(run *r, const synthetic *s, const char *what) {
+    static const char *const models[] = {"mlp", "kernel", "mean:mlp/kernel", "stack:mlp/kernel"};
+    cm_dataset *d = synthetic_open(s, 0, NULL);
+    cm_eval_request request = {.options = options_of(true), .models = models, .n_models = 4, .folds = 2};
+    char folder[96];
+    cm_error error = {0};
+    snprintf(r->path, sizeof r->path, "%s/record.json", s->folder);
+    snprintf(folder, sizeof folder, "%s/units", s->folder);
+    request.record_path = r->path;
+    request.checkpoint_folder = folder;
+    free(now.initial);
+    now = (spoiling){.step = -1};
+    snprintf(now.what, sizeof now.what, "%s", what);
+    r->log[0] = '\0';
+    r->polls = 1 << 20;
+    cm_runtime runtime = {.threads = 1, .stop = stop_after, .log = keep_log, .context = r};
+    assert_int_equal(cm_eval(&request, d, no_line, NULL, &runtime, &error), CM_OK);
+    cm_dataset_destroy(d);
+}
+
+/* Its trainings say nothing: it tells at the end, and its record tells by fold. Twice: from finished units,
+ * too. */
+static void test_evaluation(void **state) {
+    (void)state;
+    static run r;
+    static const char says[] = "mlp: 8 steps were skipped for a loss or gradient that is no number, with 2 "
+                               "roll-backs, first in fold 1 "
+                               "of repeat 1\n"
+                               "mean:mlp/kernel: 8 steps were skipped for a loss or gradient that is no "
+                               "number, with 2 roll-backs, first "
+                               "in fold 1 of repeat 1\n"
+                               "stack:mlp/kernel: 48 steps were skipped for a loss or gradient that is no "
+                               "number, with 12 roll-backs, "
+                               "first in fold 1 of repeat 1\n";
+    for (int spoil = 0; spoil < 2; spoil++) {
+        synthetic s = synthetic_make(PAIRS, 12, 0);
+        for (int again = 0; again < 2; again++) {
+            evaluate(&r, &s, spoil ? ".ggg.l" : "");
+            assert_string_equal(r.log, spoil ? says : "");
+            for (size_t f = 0; f < 2; f++) {
+                static const int skipped[] = {4, -1, 4, 24}; /* a stack: five inner parts and the whole */
+                for (size_t m = 0; m < 4; m++) {
+                    assert_int_equal(recorded(r.path, m, f, "skipped_steps"), spoil ? skipped[m] : -1);
+                    assert_int_equal(recorded(r.path, m, f, "roll_backs"),
+                                     spoil && skipped[m] > 0 ? skipped[m] / 4 : -1);
+                }
+            }
+        }
+        synthetic_remove(&s);
+    }
+}
+
 /* No epoch with finite weights: no model. */
 static void test_no_epoch(void **state) {
     (void)state;
@@ -400,8 +471,10 @@ static void test_labels(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),     cmocka_unit_test(test_roll_backs), cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_ensemble), cmocka_unit_test(test_no_epoch),   cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_rows),       cmocka_unit_test(test_roll_backs),
+        cmocka_unit_test(test_divergence), cmocka_unit_test(test_ensemble),
+        cmocka_unit_test(test_no_epoch),   cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_evaluation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
