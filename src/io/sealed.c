@@ -60,13 +60,19 @@ cm_status cm_sealed_write(const char *path, const cm_seal *seal, const cm_tensor
     return cm_safetensors_write(path, tensors, count, metadata, SEALED_KEYS + 1, error);
 }
 
-static cm_status check_format(const cm_safetensors *file, const char *path, const cm_seal *seal,
-                              bool *foreign, cm_error *error) {
-    const char *format = cm_safetensors_metadata(file, "format");
+/* The hash of the file against the one it holds, whatever its version. */
+static cm_status check_hash(const cm_safetensors *file, const char *path, cm_error *error) {
+    char hex[65];
+    const char *known = cm_safetensors_metadata(file, "sha256");
+    if (!cm_sealed_hash(file, hex)) return cm_fail_memory(error, 0);
+    if (known && strcmp(known, hex) == 0) return CM_OK;
+    return cm_fail(error, CM_DATA, path, "sha256", known ? known : "a hash",
+                   known ? "other contents: the file is damaged" : "none: the file is damaged");
+}
+
+static cm_status check_version(const cm_safetensors *file, const char *path, const cm_seal *seal,
+                               bool *foreign, cm_error *error) {
     const char *version = cm_safetensors_metadata(file, "format_version");
-    if (!format || strcmp(format, seal->format) != 0)
-        return cm_fail(error, CM_DATA, path, "metadata", cm_format("a %s", seal->format).text,
-                       "another kind of file");
     char *end = NULL;
     long number = version ? strtol(version, &end, 10) : 0;
     if (!version || number < 1 || *end)
@@ -78,15 +84,15 @@ static cm_status check_format(const cm_safetensors *file, const char *path, cons
                    "%ld: a file of %s crossmamba", number, number > seal->version ? "a newer" : "an older");
 }
 
+/* The hash before the version: a damaged digit is no other version. */
 static cm_status check_seal(const cm_safetensors *file, const char *path, const cm_seal *seal, bool *foreign,
                             cm_error *error) {
-    char hex[65];
-    const char *known = cm_safetensors_metadata(file, "sha256"), *key = cm_safetensors_metadata(file, "key");
-    CM_TRY(check_format(file, path, seal, foreign, error));
-    if (!cm_sealed_hash(file, hex)) return cm_fail_memory(error, 0);
-    if (!known || strcmp(known, hex) != 0)
-        return cm_fail(error, CM_DATA, path, "sha256", known ? known : "a hash",
-                       known ? "other contents: the file is damaged" : "none: the file is damaged");
+    const char *format = cm_safetensors_metadata(file, "format"), *key = cm_safetensors_metadata(file, "key");
+    if (!format || strcmp(format, seal->format) != 0)
+        return cm_fail(error, CM_DATA, path, "metadata", cm_format("a %s", seal->format).text,
+                       "another kind of file");
+    CM_TRY(check_hash(file, path, error));
+    CM_TRY(check_version(file, path, seal, foreign, error));
     *foreign = !key || strcmp(key, seal->key) != 0;
     if (!*foreign) return CM_OK;
     return cm_fail(error, CM_DATA, path, "key", seal->mine, "%s", seal->other);

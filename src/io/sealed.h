@@ -1,6 +1,6 @@
 /* Sealed files: our own intermediate results (checkpoints of training, finished units of an evaluation) as
  * safetensors whose metadata carry a SHA-256 of everything that matters in them, so that no damage goes
- * unnoticed. Every version of a kind keeps the metadata "format" and "format_version". */
+ * unnoticed. Every version of a kind keeps the metadata "format" and "format_version" and this seal. */
 #ifndef CM_IO_SEALED_H
 #define CM_IO_SEALED_H
 

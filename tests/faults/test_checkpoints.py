@@ -6,6 +6,8 @@ A run is killed when it has written two checkpoints; each row then spoils what i
 end with the bytes of an undisturbed run and leave nothing else behind, or refuse with one line that names file and place.
 Python's standard library only.
 """
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -53,9 +55,20 @@ def cut(share):
     return lambda path: change(path, lambda data: bytes(data[:int(share * len(data))]))
 
 
-def version(number):
-    """Another format version, with nothing else changed."""
-    return lambda path: change(path, lambda data: bytes(data).replace(b'"format_version":"2"', b'"format_version":"%d"' % number))
+def version(number, sealed=True):
+    """Another format version; sealed: under a hash of its own, as the program of that version would write it."""
+    def edit(data):
+        length = int.from_bytes(data[:8], "little")
+        header, body = bytes(data[8:8 + length]).replace(b'"format_version":"2"', b'"format_version":"%d"' % number), bytes(data[8 + length:])
+        entries = json.loads(header)
+        metadata = entries.pop("__metadata__")
+        digest = hashlib.sha256("".join(metadata[key] + "\0" for key in ("format", "format_version", "key")).encode())
+        for name in sorted(entries):
+            begin, end = entries[name]["data_offsets"]
+            digest.update(name.encode() + b"\0" + body[begin:end])
+        new = digest.hexdigest() if sealed else metadata["sha256"]
+        return bytes(data[:8]) + header.replace(metadata["sha256"].encode(), new.encode()) + body
+    return lambda path: change(path, edit)
 
 
 def folder_there(path):
@@ -67,6 +80,7 @@ def folder_there(path):
 FALLS = {
     "a bit of the length": (flip(0), "m.safetensors.checkpoint: "),
     "a bit of the header": (flip(0.005), "m.safetensors.checkpoint: "),
+    "the digit of the version": (version(3, sealed=False), "m.safetensors.checkpoint: sha256: found other contents: the file is damaged"),
     "a bit of the counters": (lambda path: change(path, lambda data: data.__setitem__(8 + int.from_bytes(data[:8], "little") + 3, 1)), "m.safetensors.checkpoint: sha256: found other contents: the file is damaged"),
     "a bit of the moments": (flip(0.3), "sha256: found other contents"),
     "a bit of the best weights": (flip(0.6), "sha256: found other contents"),

@@ -334,6 +334,34 @@ static void test_every_bit(void **state) {
     remove_files();
 }
 
+/* A bit of every byte, and all of the version's digit: the previous one is taken. */
+static void test_falls_at_every_byte(void **state) {
+    (void)state;
+    static char bytes[8192];
+    run r = run_create();
+    cm_error error;
+    write_at(&r, 25);
+    write_at(&r, 26);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    const char mark[] = "format_version\":\"";
+    const char *version = memmem(bytes, size, mark, sizeof mark - 1);
+    assert_non_null(version);
+    size_t digit = (size_t)(version - bytes) + sizeof mark - 1;
+    for (size_t i = 0; i < size + 8; i++) {
+        size_t at = i < size ? i : digit;
+        int bit = (int)(i < size ? i % 8 : i - size);
+        flip(path, (long)at, bit);
+        if (read_fresh(&error, 25) != CM_OK) fail_msg("bit %d of byte %zu of %zu", bit, at, size);
+        flip(path, (long)at, bit);
+    }
+    assert_int_equal(read_fresh(&error, 26), CM_OK);
+    run_clear(&r);
+    remove_files();
+}
+
 static void test_every_length(void **state) {
     (void)state;
     run r = run_create();
@@ -671,11 +699,17 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_last_two_states),     cmocka_unit_test(test_first_write_keeps_the_previous),
-        cmocka_unit_test(test_which_file_is_taken), cmocka_unit_test(test_every_bit),
-        cmocka_unit_test(test_every_length),        cmocka_unit_test(test_contents),
-        cmocka_unit_test(test_files_that_are_none), cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_folder_removed),      cmocka_unit_test(test_previous_cannot_be_kept),
+        cmocka_unit_test(test_last_two_states),
+        cmocka_unit_test(test_first_write_keeps_the_previous),
+        cmocka_unit_test(test_which_file_is_taken),
+        cmocka_unit_test(test_every_bit),
+        cmocka_unit_test(test_falls_at_every_byte),
+        cmocka_unit_test(test_every_length),
+        cmocka_unit_test(test_contents),
+        cmocka_unit_test(test_files_that_are_none),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_folder_removed),
+        cmocka_unit_test(test_previous_cannot_be_kept),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
