@@ -6,8 +6,7 @@
 #include "io/json.h"
 #include <string.h>
 
-/* BUDGET: for about 40 million numbers; every repeat names every pair once. */
-enum { MOST_REPEATS = 1000, MOST_UNITS = 1000000, BUDGET = 2000000000 };
+enum { MOST_REPEATS = 1000, MOST_KEYS = 100 };
 static const char FORMAT[] = "crossmamba splits 1";
 
 void cm_splits_clear(cm_splits *splits) {
@@ -57,11 +56,17 @@ cm_status cm_splits_write(const char *path, const cm_splits *splits, const cm_da
 
 /* ---- reading ---- */
 
-/* What all checks of one file need. */
+/* What all checks of one file need. A unit is parsed at a time: the file may be much larger than the memory
+ * that its values would take at once. */
 typedef struct reader {
     const char *path;
     const cm_dataset *dataset;
+    cm_splits *splits;
+    json_t *head;        /* every member but "repeats" */
+    const char *repeats; /* the text of that */
+    size_t repeats_length;
     int repeat, unit;
+    uint8_t *tested; /* pairs that a unit of this repeat has tested */
     cm_error *error;
 } reader;
 
@@ -104,41 +109,82 @@ static cm_status check_unit(const reader *r, const uint8_t *role, uint8_t *teste
                    "%lld to train on, %lld to test", (long long)count[CM_TRAIN], (long long)count[CM_TEST]);
 }
 
-static cm_status take_units(reader *r, const json_t *units, cm_split *split, uint8_t *tested) {
-    for (r->unit = 0; r->unit < split->n_units; r->unit++) {
-        const json_t *unit = json_array_get(units, (size_t)r->unit);
-        uint8_t *role = split->role + r->unit * split->n_pairs;
-        if (!json_is_object(unit))
-            return cm_fail(r->error, CM_DATA, r->path, place_of(r).text, "an object", "something else");
-        CM_TRY(take_list(r, unit, "test", CM_TEST, role));
-        CM_TRY(take_list(r, unit, "unused", CM_UNUSED, role));
-        CM_TRY(check_unit(r, role, tested));
-    }
-    return CM_OK;
-}
-
-static cm_status take_repeat(reader *r, const json_t *units, cm_split *split) {
-    size_t n = json_array_size(units); /* 0 for what is no array */
-    if (n == 0 || n > MOST_UNITS)
-        return cm_fail(r->error, CM_DATA, r->path, cm_format("repeat %d", r->repeat + 1).text,
-                       "an array of units", "%zu", n);
-    size_t pairs = (size_t)r->dataset->n_pairs;
-    *split = (cm_split){.n_units = (int)n, .n_pairs = r->dataset->n_pairs, .role = cm_new(n, pairs)};
-    uint8_t *tested = cm_new(pairs, 1);
-    cm_status status =
-        split->role && tested ? take_units(r, units, split, tested) : cm_fail_memory(r->error, n * pairs);
-    cm_free(tested);
+static cm_status take_unit(void *context, const char *key, const char *text, size_t len, cm_error *error) {
+    reader *r = context;
+    cm_split *split = &r->splits->repeat[r->repeat];
+    uint8_t *role = split->role + r->unit * split->n_pairs;
+    json_t *unit = NULL;
+    (void)key;
+    CM_TRY(cm_json_parse(&unit, text, len, r->path, place_of(r).text, error));
+    cm_status status = CM_OK;
+    if (!json_is_object(unit))
+        status = cm_fail(error, CM_DATA, r->path, place_of(r).text, "an object", "something else");
+    if (status == CM_OK) status = take_list(r, unit, "test", CM_TEST, role);
+    if (status == CM_OK) status = take_list(r, unit, "unused", CM_UNUSED, role);
+    if (status == CM_OK) status = check_unit(r, role, r->tested);
+    json_decref(unit);
+    r->unit++;
     return status;
 }
 
-static cm_status check_head(const reader *r, const json_t *root, cm_splits *splits) {
+static cm_status count_part(void *context, const char *key, const char *text, size_t len, cm_error *error) {
+    (void)key;
+    (void)text;
+    (void)len;
+    (void)error;
+    ++*(int64_t *)context;
+    return CM_OK;
+}
+
+/* Every unit tests a pair of its own. */
+static cm_status take_repeat(void *context, const char *key, const char *text, size_t len, cm_error *error) {
+    reader *r = context;
+    cm_text place = cm_format("repeat %d", r->repeat + 1);
+    int64_t n = 0, pairs = r->dataset->n_pairs;
+    cm_split *split = &r->splits->repeat[r->repeat];
+    (void)key;
+    if (len == 0 || text[0] != '[')
+        return cm_fail(error, CM_DATA, r->path, place.text, "an array of units", "something else");
+    CM_TRY(cm_json_each_part(text, len, r->path, place.text, count_part, &n, error));
+    if (n == 0 || n > pairs)
+        return cm_fail(error, CM_DATA, r->path, place.text,
+                       cm_format("1 to %lld units", (long long)pairs).text, "%lld", (long long)n);
+    *split = (cm_split){.n_units = (int)n, .n_pairs = pairs, .role = cm_new((size_t)n, (size_t)pairs)};
+    r->tested = cm_new((size_t)pairs, 1);
+    r->unit = 0;
+    cm_status status = split->role && r->tested
+                           ? cm_json_each_part(text, len, r->path, place.text, take_unit, r, error)
+                           : cm_fail_memory(error, (size_t)n * (size_t)pairs);
+    cm_free(r->tested);
+    r->repeat++;
+    return status;
+}
+
+/* Members of the file: what is small is parsed at once. */
+static cm_status take_member(void *context, const char *key, const char *text, size_t len, cm_error *error) {
+    reader *r = context;
+    json_t *value = NULL;
+    if (!key) return cm_fail(error, CM_DATA, r->path, NULL, "an object of splits", "an array");
+    bool repeats = strcmp(key, "repeats") == 0;
+    if (json_object_size(r->head) >= MOST_KEYS)
+        return cm_fail(error, CM_DATA, r->path, NULL, "at most 100 keys", "more");
+    if (json_object_get(r->head, key) || (repeats && r->repeats))
+        return cm_fail(error, CM_DATA, r->path, cm_format("key %s", key).text, "each key once", "it twice");
+    if (repeats) {
+        r->repeats = text;
+        r->repeats_length = len;
+        return CM_OK;
+    }
+    CM_TRY(cm_json_parse(&value, text, len, r->path, cm_format("key %s", key).text, error));
+    return json_object_set_new(r->head, key, value) == 0 ? CM_OK : cm_fail_memory(error, 0);
+}
+
+static cm_status check_head(const reader *r) {
     json_t *format, *data, *pairs, *kind;
-    if (!json_is_object(root))
-        return cm_fail(r->error, CM_DATA, r->path, NULL, "an object of splits", "something else");
-    CM_TRY(cm_json_member(root, "format", JSON_STRING, &format, r->path, r->error));
-    CM_TRY(cm_json_member(root, "data", JSON_STRING, &data, r->path, r->error));
-    CM_TRY(cm_json_member(root, "pairs", JSON_INTEGER, &pairs, r->path, r->error));
-    CM_TRY(cm_json_member(root, "kind", JSON_STRING, &kind, r->path, r->error));
+    CM_TRY(cm_json_member(r->head, "format", JSON_STRING, &format, r->path, r->error));
+    CM_TRY(cm_json_member(r->head, "data", JSON_STRING, &data, r->path, r->error));
+    CM_TRY(cm_json_member(r->head, "pairs", JSON_INTEGER, &pairs, r->path, r->error));
+    CM_TRY(cm_json_member(r->head, "kind", JSON_STRING, &kind, r->path, r->error));
     if (strcmp(json_string_value(format), FORMAT) != 0)
         return cm_fail(r->error, CM_DATA, r->path, "key format", FORMAT, "%.100s", json_string_value(format));
     if (strcmp(json_string_value(data), r->dataset->hash) != 0 ||
@@ -149,37 +195,43 @@ static cm_status check_head(const reader *r, const json_t *root, cm_splits *spli
                            .text,
                        "of another one (%.12s, %lld pairs)", json_string_value(data),
                        (long long)json_integer_value(pairs));
-    splits->kind = cm_split_kind_find(json_string_value(kind));
-    if (splits->kind) return CM_OK;
+    r->splits->kind = cm_split_kind_find(json_string_value(kind));
+    if (r->splits->kind) return CM_OK;
     return cm_fail(r->error, CM_DATA, r->path, "key kind", "a kind of split", "%.100s",
                    json_string_value(kind));
 }
 
-static cm_status take_all(reader *r, const json_t *root, cm_splits *splits) {
-    json_t *repeats;
-    CM_TRY(check_head(r, root, splits));
-    CM_TRY(cm_json_member(root, "repeats", JSON_ARRAY, &repeats, r->path, r->error));
-    size_t n = json_array_size(repeats);
+static cm_status take_repeats(reader *r) {
+    int64_t n = 0;
+    if (r->repeats_length == 0 || r->repeats[0] != '[')
+        return cm_fail(r->error, CM_DATA, r->path, "key repeats", "an array",
+                       r->repeats ? "something else" : "nothing");
+    CM_TRY(
+        cm_json_each_part(r->repeats, r->repeats_length, r->path, "key repeats", count_part, &n, r->error));
     if (n == 0 || n > MOST_REPEATS)
-        return cm_fail(r->error, CM_DATA, r->path, "key repeats", "1 to 1000 repeats", "%zu", n);
-    splits->repeat = cm_new(n, sizeof *splits->repeat);
-    if (!splits->repeat) return cm_fail_memory(r->error, n * sizeof *splits->repeat);
-    splits->n_repeats = (int)n;
-    for (r->repeat = 0; r->repeat < splits->n_repeats; r->repeat++)
-        CM_TRY(take_repeat(r, json_array_get(repeats, (size_t)r->repeat), &splits->repeat[r->repeat]));
-    return CM_OK;
+        return cm_fail(r->error, CM_DATA, r->path, "key repeats", "1 to 1000 repeats", "%lld", (long long)n);
+    r->splits->repeat = cm_new((size_t)n, sizeof *r->splits->repeat);
+    if (!r->splits->repeat) return cm_fail_memory(r->error, (size_t)n * sizeof *r->splits->repeat);
+    r->splits->n_repeats = (int)n;
+    return cm_json_each_part(r->repeats, r->repeats_length, r->path, "key repeats", take_repeat, r, r->error);
+}
+
+static cm_status take_all(reader *r, const char *text, size_t size) {
+    cm_json_watch();
+    r->head = json_object();
+    if (!r->head) return cm_fail_memory(r->error, 0);
+    CM_TRY(cm_json_each_part(text, size, r->path, NULL, take_member, r, r->error));
+    CM_TRY(check_head(r));
+    return take_repeats(r);
 }
 
 cm_status cm_splits_read(cm_splits *splits, const char *path, const cm_dataset *dataset, cm_error *error) {
     cm_file_map map;
-    json_t *root = NULL;
-    reader r = {.path = path, .dataset = dataset, .error = error};
+    reader r = {.path = path, .dataset = dataset, .splits = splits, .error = error};
     *splits = (cm_splits){0};
     CM_TRY(cm_file_map_open(&map, path, error));
-    cm_status status = cm_json_parse_within(&root, map.data ? (const char *)map.data : "", map.size, BUDGET,
-                                            path, NULL, error);
-    if (status == CM_OK) status = take_all(&r, root, splits);
-    json_decref(root);
+    cm_status status = take_all(&r, map.data ? (const char *)map.data : "", map.size);
+    json_decref(r.head);
     cm_file_map_close(&map);
     if (status != CM_OK) cm_splits_clear(splits);
     return status;

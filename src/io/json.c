@@ -120,16 +120,16 @@ static json_extent measure(const char *text, size_t len) {
     return extent;
 }
 
-static cm_status check_extent(const char *text, size_t len, size_t budget, const char *file,
-                              const char *place, cm_error *error) {
+static cm_status check_extent(const char *text, size_t len, const char *file, const char *place,
+                              cm_error *error) {
     json_extent extent = measure(text, len);
     if (extent.too_deep < len) {
         return cm_fail(error, CM_DATA, file, place, cm_format("at most %d levels", MAX_DEPTH).text,
                        "deeper nesting in the JSON text at byte %zu", extent.too_deep);
     }
-    if (extent.bytes > budget) {
+    if (extent.bytes > CM_JSON_BUDGET) {
         return cm_fail(error, CM_DATA, file, place,
-                       cm_format("at most %zu MB of JSON values", budget / 1000000).text,
+                       cm_format("at most %d MB of JSON values", CM_JSON_BUDGET / 1000000).text,
                        "JSON whose values take about %zu MB of memory", extent.bytes / 1000000);
     }
     return CM_OK;
@@ -137,12 +137,7 @@ static cm_status check_extent(const char *text, size_t len, size_t budget, const
 
 cm_status cm_json_parse(json_t **result, const char *text, size_t len, const char *file, const char *place,
                         cm_error *error) {
-    return cm_json_parse_within(result, text, len, CM_JSON_BUDGET, file, place, error);
-}
-
-cm_status cm_json_parse_within(json_t **result, const char *text, size_t len, size_t budget, const char *file,
-                               const char *place, cm_error *error) {
-    CM_TRY(check_extent(text, len, budget, file, place, error));
+    CM_TRY(check_extent(text, len, file, place, error));
     json_error_t problem;
     json_t *value = load(text, len, &problem);
     if (cm_json_failed()) {
@@ -206,53 +201,86 @@ static size_t value_end(const member_scan *scan) {
     return scan->len;
 }
 
-static cm_status take_value(member_scan *scan, json_t **value) {
-    size_t from = scan->at, end = value_end(scan);
+/* Parses the len bytes of the scan's text from on. */
+static cm_status parse_span(const member_scan *scan, size_t from, size_t len, json_t **value) {
     const char *text = scan->text + from;
     json_error_t problem;
-    CM_TRY(check_extent(text, end - from, CM_JSON_BUDGET, scan->file, scan->place, scan->error));
-    *value = load(text, end - from, &problem);
+    CM_TRY(check_extent(text, len, scan->file, scan->place, scan->error));
+    *value = load(text, len, &problem);
     if (cm_json_failed()) {
         json_decref(*value);
         *value = NULL;
         return cm_fail_memory(scan->error, 0);
     }
-    if (!*value) return not_json(scan, from + (size_t)problem.position, problem.text);
+    return *value ? CM_OK : not_json(scan, from + (size_t)problem.position, problem.text);
+}
+
+/* The key of a member and the colon behind it. */
+static cm_status take_key(member_scan *scan, json_t **key) {
+    if (peek(scan) != '"') return not_json(scan, scan->at, "a key in quotes expected");
+    size_t from = scan->at, end = value_end(scan);
+    CM_TRY(parse_span(scan, from, end - from, key));
     scan->at = end;
+    if (peek(scan) != ':') return not_json(scan, scan->at, "':' expected behind a key");
+    scan->at++;
     return CM_OK;
 }
 
-static cm_status visit_member(member_scan *scan, cm_json_visit visit, void *context) {
-    json_t *key = NULL, *value = NULL;
-    if (peek(scan) != '"') return not_json(scan, scan->at, "a key in quotes expected");
-    cm_status status = take_value(scan, &key);
-    if (status == CM_OK && peek(scan) != ':') status = not_json(scan, scan->at, "':' expected behind a key");
-    scan->at++;
+static cm_status visit_part(member_scan *scan, bool object, cm_json_part visit, void *context) {
+    json_t *key = NULL;
+    cm_status status = object ? take_key(scan, &key) : CM_OK;
     skip_blanks(scan);
-    if (status == CM_OK) status = take_value(scan, &value);
-    if (status == CM_OK) status = visit(context, json_string_value(key), value, scan->error);
-    json_decref(value);
+    size_t from = scan->at;
+    if (status == CM_OK) scan->at = value_end(scan);
+    if (status == CM_OK)
+        status = visit(context, object ? json_string_value(key) : NULL, scan->text + from, scan->at - from,
+                       scan->error);
     json_decref(key);
     return status;
 }
 
-cm_status cm_json_each_member(const char *text, size_t len, const char *file, const char *place,
-                              cm_json_visit visit, void *context, cm_error *error) {
+cm_status cm_json_each_part(const char *text, size_t len, const char *file, const char *place,
+                            cm_json_part visit, void *context, cm_error *error) {
     member_scan scan = {.text = text, .len = len, .file = file, .place = place, .error = error};
-    if (peek(&scan) != '{') return not_json(&scan, scan.at, "an object expected");
+    char open = peek(&scan), close = open == '{' ? '}' : ']';
+    if (open != '{' && open != '[') return not_json(&scan, scan.at, "an object or an array expected");
     scan.at++;
-    if (peek(&scan) == '}') {
+    if (peek(&scan) == close) {
         scan.at++;
     } else {
         for (char c = ','; c == ',';) {
-            CM_TRY(visit_member(&scan, visit, context));
+            CM_TRY(visit_part(&scan, open == '{', visit, context));
             c = peek(&scan);
-            if (c != ',' && c != '}') return not_json(&scan, scan.at, "',' or '}' expected");
+            if (c != ',' && c != close)
+                return not_json(&scan, scan.at, open == '{' ? "',' or '}' expected" : "',' or ']' expected");
             scan.at++;
         }
     }
     skip_blanks(&scan);
     return scan.at == len ? CM_OK : not_json(&scan, scan.at, "end of the text expected");
+}
+
+typedef struct member_visit {
+    member_scan scan; /* of the whole text */
+    cm_json_visit visit;
+    void *context;
+} member_visit;
+
+static cm_status visit_member(void *context, const char *key, const char *text, size_t len, cm_error *error) {
+    const member_visit *with = context;
+    json_t *value = NULL;
+    CM_TRY(parse_span(&with->scan, (size_t)(text - with->scan.text), len, &value));
+    cm_status status = with->visit(with->context, key, value, error);
+    json_decref(value);
+    return status;
+}
+
+cm_status cm_json_each_member(const char *text, size_t len, const char *file, const char *place,
+                              cm_json_visit visit, void *context, cm_error *error) {
+    member_visit with = {
+        {.text = text, .len = len, .file = file, .place = place, .error = error}, visit, context};
+    if (peek(&with.scan) != '{') return not_json(&with.scan, with.scan.at, "an object expected");
+    return cm_json_each_part(text, len, file, place, visit_member, &with, error);
 }
 
 size_t cm_json_count_members(const char *text, size_t len) {

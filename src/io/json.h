@@ -16,13 +16,16 @@ cm_status cm_json_parse(json_t **result, const char *text, size_t len, const cha
  */
 enum { CM_JSON_BUDGET = 48000000 };
 
-/* The same with another budget, for files that the program writes itself. */
-cm_status cm_json_parse_within(json_t **result, const char *text, size_t len, size_t budget, const char *file,
-                               const char *place, cm_error *error);
+/* Calls visit with the text of each value of the object or array that text[len] is, in order, so that a file
+ * of a million values takes only the memory of the one that is looked at. key is NULL in an array. What is in
+ * a value is not looked at: whether it is JSON is for visit to find out, and members with the same key are
+ * for visit to refuse. */
+typedef cm_status (*cm_json_part)(void *context, const char *key, const char *text, size_t len,
+                                  cm_error *error);
+cm_status cm_json_each_part(const char *text, size_t len, const char *file, const char *place,
+                            cm_json_part visit, void *context, cm_error *error);
 
-/* Calls visit with each member of the object that text[len] is, in order, so that an object of a million
- * members takes only the memory of its largest one (which keeps CM_JSON_BUDGET). key and value are borrowed.
- * Members with the same key are visited each: that is for visit to refuse. */
+/* The same with the values of an object, each of which keeps CM_JSON_BUDGET. key and value are borrowed. */
 typedef cm_status (*cm_json_visit)(void *context, const char *key, json_t *value, cm_error *error);
 cm_status cm_json_each_member(const char *text, size_t len, const char *file, const char *place,
                               cm_json_visit visit, void *context, cm_error *error);

@@ -272,14 +272,27 @@ static void damaged_files_are_refused(void **state) {
     } cases[] = {
         {"", "not JSON"},
         {"{\"format\":", "not JSON"},
-        {"[]", "an object"},
+        {"[]", "format"},
+        {"[7]", "expected an object"},
+        {"7", "not JSON: byte 0"},
+        {"{\"format\":7,\"format\":7}", "key format: found it twice"},
+        {"{\"repeats\":[],\"repeats\":[]}", "key repeats: found it twice"},
+        {"{\"format\":[[]}", "key format: not JSON"},
         {"{}", "format"},
         {"{\"format\":\"x\",\"data\":\"\",\"pairs\":1,\"kind\":\"\"}", "crossmamba splits 1"},
         {"{\"format\":\"crossmamba splits 1\",\"data\":\"77\",\"pairs\":400,\"kind\":\"cold-a\"}", "another"},
         {"{\"format\":\"crossmamba splits 1\",\"data\":\"0123456789abcdef\",\"pairs\":400,\"kind\":\"warm\"}",
          "warm"},
         {HEAD "\"repeats\":[]}", "repeats"},
-        {HEAD "\"repeats\":[7]}", "repeat 1"},
+        {HEAD "\"repeats\":7}", "key repeats: found something else, expected an array"},
+        {HEAD "\"repeats\":}", "key repeats: found something else"},
+        {HEAD "\"x\":{}}", "key repeats: found nothing, expected an array"},
+        {HEAD "\"repeats\":[7]}", "repeat 1: found something else, expected an array of units"},
+        {HEAD "\"repeats\":[,]}", "repeat 1: found something else"},
+        {HEAD "\"repeats\":[[{\"test\":[1]}", "not JSON"},
+        {HEAD "\"repeats\":[[{\"test\":[1]}],[]]}", "repeat 2: found 0, expected 1 to 400 units"},
+        {HEAD "\"repeats\":[[{\"test\":[1]}]]}]", "end of the text expected"},
+        {HEAD "\"repeats\":[[{\"test\":[1],}]]}", "repeat 1, unit 1: not JSON"},
         {HEAD "\"repeats\":[[7]]}", "unit 1"},
         {HEAD "\"repeats\":[[{}]]}", "test"},
         {HEAD "\"repeats\":[[{\"test\":[]}]]}", "0 to test"},
@@ -300,6 +313,43 @@ static void damaged_files_are_refused(void **state) {
         assert_null(in.repeat);
         if (!strstr(cm_error_line(&error, line, sizeof line), cases[c].part)) fail_msg("%zu: %s", c, line);
         assert_non_null(strstr(line, path));
+    }
+    unlink(path);
+}
+
+/* A unit more than there are pairs, a repeat and a key more than allowed. */
+static void long_files_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *head, *item, *tail, *part;
+        int count;
+    } cases[] = {
+        {HEAD "\"repeats\":[[{}", ",{}", "]]}", "repeat 1: found 401, expected 1 to 400 units", 400},
+        {HEAD "\"repeats\":[7", ",7", "]}", "key repeats: found 1001, expected 1 to 1000 repeats", 1000},
+        {"{\"0\":0", ",\"%d\":0", "}", "found more, expected at most 100 keys", 100},
+        {HEAD "\"repeats\":[[{\"test\":[0", ",0", "]}]]}",
+         "repeat 1, unit 1: found JSON whose values take about 54 MB", 1200000},
+    };
+    const cm_dataset *d = made(&rna_protein);
+    char path[] = "/tmp/cm-splits-XXXXXX", line[1024];
+    close(mkstemp(path));
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        cm_splits in;
+        cm_error error = {0};
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fputs(cases[c].head, file);
+        for (int i = 1; i <= cases[c].count; i++) {
+            const char *key = strchr(cases[c].item, '%');
+            if (key)
+                fprintf(file, ",\"%d\":0", i);
+            else
+                fputs(cases[c].item, file);
+        }
+        fputs(cases[c].tail, file);
+        assert_int_equal(fclose(file), 0);
+        assert_int_equal(cm_splits_read(&in, path, d, &error), CM_DATA);
+        if (!strstr(cm_error_line(&error, line, sizeof line), cases[c].part)) fail_msg("%zu: %s", c, line);
     }
     unlink(path);
 }
@@ -344,6 +394,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_shared_across_cold_and_cluster_folds),
         cmocka_unit_test(folds_are_balanced),
         cmocka_unit_test(splits_depend_on_the_seed_and_on_nothing_else),
+        cmocka_unit_test(long_files_are_refused),
         cmocka_unit_test(given_folds_test_and_train),
         cmocka_unit_test(inner_hold_out_is_of_the_kind),
         cmocka_unit_test(files_round_trip),
