@@ -63,6 +63,24 @@ static void make_other_value(const bad_row *row, const char *path) {
     free(bytes);
 }
 
+/* The older format with text (number bytes) in the place of the number of its version, 1001 in two bytes. */
+static void make_version(const bad_row *row, const char *path) {
+    size_t size;
+    char *bytes = bad_source_file("tests/fixtures/torch_legacy.pt", &size);
+    char *at = memmem(bytes, size, "M\xe9\3.", 4);
+    assert_non_null(at);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    fwrite(bytes, 1, (size_t)(at - bytes), file);
+    fwrite(row->text, 1, row->number, file);
+    fwrite(at + 3, 1, size - (size_t)(at + 3 - bytes), file);
+    assert_int_equal(fclose(file), 0);
+    free(bytes);
+}
+
+#define VERSION(name, text, status, says) \
+    { name, text, 0, status, says, make_version, sizeof(text) - 1, NULL }
+
 /* A pickle that begins with None and goes on with number times text. */
 static void make_bomb(const bad_row *row, const char *path) {
     FILE *file = fopen(path, "wb");
@@ -85,6 +103,13 @@ static const bad_row rows[] = {
     {"the older format", "torch_legacy.pt", 0, CM_OK, "21 tensors, f32", make_copy, 0, NULL},
     {"protocol 4", "torch_protocol4.pt", 0, CM_OK, "21 tensors, f32", make_copy, 0, NULL},
     {"empty", "", 0, CM_DATA, "found an empty file, expected a PyTorch checkpoint", NULL, 0, IMPORT},
+    TEXT("protocol 1", "\x80\1N.", "found protocol 1, expected pickle protocol 2 to 5"),
+    TEXT("protocol 5", "\x80\5N.", "found another pickle, expected the number that begins"),
+    TEXT("protocol 6", "\x80\6N.", "found protocol 6"),
+    VERSION("1001 in two bytes", "\x8a\2\xe9\3", CM_OK, "21 tensors, f32"),
+    VERSION("1001 in three bytes", "\x8a\3\xe9\3\0", CM_OK, "21 tensors, f32"),
+    VERSION("-23 in one byte", "\x8a\1\xe9", CM_DATA, "version"),
+    VERSION("-64535 in three bytes", "\x8a\3\xe9\3\xff", CM_DATA, "version"),
     TEXT("text", "text", "neither a zip archive nor a pickle"),
     TEXT("a safetensors file", "\2\0\0\0\0\0\0\0{}", "neither a zip archive nor a pickle"),
     TEXT("gzip", "\x1f\x8b\x08\0\0\0\0\0\0\3", "neither a zip archive nor a pickle"),

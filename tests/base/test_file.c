@@ -153,8 +153,8 @@ static void a_leftover_temporary_is_removed(void **state) {
 /* Names that only look like it stay. */
 static void other_names_stay(void **state) {
     (void)state;
-    static const char *const names[] = {"keep.tmp",     "keep.tmp.1",    "keep.tmp.1.",
-                                        "keep.tmp.x.1", "keep.tmp.1.1x", "keeper.tmp.1.1"};
+    static const char *const names[] = {"keep.tmp",      "keep.tmp.1",     "keep.tmp.1.",  "keep.tmp.x.1",
+                                        "keep.tmp.1.1x", "keeper.tmp.1.1", "leek.tmp.1.1", "keep_tmp.1.1"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) fclose(fopen(path_in(names[i]), "w"));
     int before = entries_in_folder();
     cm_file_sweep(path_in("keep"));

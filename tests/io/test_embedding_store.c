@@ -213,6 +213,10 @@ static void bad_arguments(void **state) {
         assert_int_equal(cm_embeddings_put(store, "a", WIDTH, &record, 1, &error), CM_USAGE);
         assert_says(&error, "expected records of less than 4 GiB");
     }
+    int64_t width = -1;
+    assert_int_equal(cm_embeddings_put(store, "none", WIDTH, NULL, 0, &error), CM_OK);
+    assert_int_equal(cm_embeddings_width(store, "none", &width, &error), CM_OK);
+    assert_int_equal(width, 0); /* nothing was put */
     cm_embeddings_close(store);
 }
 

@@ -419,6 +419,16 @@ static void unfinished_archives_leave_nothing(void **state) {
     assert_int_equal(cm_file_map_open(&map, path, NULL), CM_OK);
     assert_true(map.size == 3 && memcmp(map.data, "old", 3) == 0);
     cm_file_map_close(&map);
+    static char long_name[60002];
+    memset(long_name, 'n', 60001);
+    const char *const bad_names[] = {"", long_name};
+    for (int i = 0; i < 2; i++) {
+        cm_tensor named = members[0];
+        named.name = bad_names[i];
+        assert_int_equal(cm_npz_create(&writer, path, NULL), CM_OK);
+        assert_int_equal(cm_npz_add(writer, &named, NULL), CM_USAGE);
+        assert_int_equal(cm_npz_close(writer, CM_OK, NULL), CM_USAGE);
+    }
     assert_int_equal(cm_npz_create(&writer, "/tmp/absent/x.npz", NULL), CM_IO);
     assert_int_equal(cm_npz_create(&writer, "/dev/null", NULL), CM_IO);
     assert_int_equal(cm_npz_close(NULL, CM_OK, NULL), CM_OK);

@@ -165,8 +165,25 @@ static void test_out_of_memory(void **state) {
     unlink(file.path);
 }
 
+/* The first column is named, too. */
+static void test_bad_number_is_placed(void **state) {
+    (void)state;
+    temp_file file = temp_bytes("value\tid\nx\ty\n", 13);
+    cm_table *table = NULL;
+    cm_error error;
+    double value;
+    bool more;
+    assert_int_equal(cm_table_open(&table, file.path, &error), CM_OK);
+    assert_int_equal(cm_table_next(table, &more, &error), CM_OK);
+    assert_int_equal(cm_table_number(table, 0, &value, &error), CM_DATA);
+    assert_string_equal(error.place, "line 2, column 'value'");
+    cm_table_close(table);
+    unlink(file.path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_number_is_placed),
         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_numbers_foreign_locale),

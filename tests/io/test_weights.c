@@ -1,6 +1,7 @@
 /* Published checkpoints: where they are looked for, shards, values as f32, the hash, and the import of
  * PyTorch files. */
 #include "base/alloc.h"
+#include "base/fail.h"
 #include "fail_alloc.h"
 #include "io/weights.h"
 #include "temp_file.h"
@@ -140,6 +141,8 @@ static void finds_repositories(void **state) {
     write_tensor("home/org/name/model.safetensors", "w", CM_DTYPE_F32, 2, 2, four);
     check_four("org/name"); /* the import goes first */
     assert_refused("org/../name", CM_MODEL, "found no such file");
+    assert_refused("org/name/more", CM_MODEL, "found no such file");
+    assert_refused("org/", CM_MODEL, "found no such file");
 }
 
 static void names_the_import(void **state) {
@@ -150,6 +153,13 @@ static void names_the_import(void **state) {
     assert_refused(in_root("torch"), CM_MODEL, "found a PyTorch file; run: crossmamba models import");
     assert_refused(in_root("torch"), CM_MODEL, "torch/pytorch_model.bin");
     assert_refused(in_root("torch/a.pt"), CM_MODEL, "torch/a.pt, expected safetensors");
+    static const char *const trainers[] = {"training_args.bin", "optimizer.pt", "scheduler.pt",
+                                           "rng_state_0.pth"};
+    for (int i = 0; i < 4; i++) write_text(cm_format("trainer/%s", trainers[i]).text, "x");
+    assert_refused(in_root("trainer"), CM_MODEL, "found a folder without weights");
+    write_text("trainer/z.pt", "x");
+    write_text("trainer/y.pt", "x");
+    assert_refused(in_root("trainer"), CM_MODEL, "trainer/y.pt");
     write_text("cache/models--org--old/snapshots/1/pytorch_model.bin", "x");
     assert_refused("org/old", CM_MODEL, "models import");
 }

@@ -220,11 +220,30 @@ static void unsuitable_input_is_refused(void **state) {
     }
 }
 
+static void every_allocation_may_fail(void **state) {
+    (void)state;
+    const double value[] = {1, 2, 3, 5}, truth[] = {0, 1, 0, 1}, measured[] = {1, 3, 2, 4};
+    double out[CM_METRICS_MAX];
+    for (int affinity = 0; affinity < 2; affinity++)
+        for (long n = 0;; n++) {
+            fail_alloc_from(n);
+            cm_status status = affinity ? cm_metrics_affinity(value, measured, 4, out, NULL)
+                                        : cm_metrics_binary(value, truth, 4, 2, out, NULL);
+            bool failed = fail_alloc_stop();
+            assert_int_equal(status, failed ? CM_MEMORY : CM_OK);
+            if (!failed) break;
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_values),       cmocka_unit_test(one_class_and_constants),
-        cmocka_unit_test(weights_are_repeats), cmocka_unit_test(the_order_of_pairs_does_not_matter),
-        cmocka_unit_test(thresholds),          cmocka_unit_test(unsuitable_input_is_refused),
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(golden_values),
+        cmocka_unit_test(one_class_and_constants),
+        cmocka_unit_test(weights_are_repeats),
+        cmocka_unit_test(the_order_of_pairs_does_not_matter),
+        cmocka_unit_test(thresholds),
+        cmocka_unit_test(unsuitable_input_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

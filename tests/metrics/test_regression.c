@@ -65,8 +65,40 @@ static void one_class_stays_finite(void **state) {
     assert_int_equal(status, CM_MEMORY);
 }
 
+/* Centre and unit are mean and standard deviation of the rows, and at the solution the gradient of the
+ * penalised loss is 0, but for the offset's own tiny penalty. */
+static void the_solution_is_exact(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 2; kind++)
+        for (int p = 0; p < 3; p++) {
+            const double penalty[] = {0.05, 1, 20};
+            enum { ROWS = 40 };
+            cm_regression m;
+            fill(kind == 0);
+            assert_int_equal(
+                cm_regression_fit(&m, kind == 0, x, WIDTH, label, index_of, ROWS, penalty[p], NULL), CM_OK);
+            for (int c = 0; c < 2; c++) {
+                double mean = 0, squares = 0, gradient = penalty[p] * m.weight[c];
+                for (int i = 0; i < ROWS; i++) mean += x[index_of[i] * WIDTH + c] / ROWS;
+                for (int i = 0; i < ROWS; i++)
+                    squares +=
+                        (x[index_of[i] * WIDTH + c] - mean) * (x[index_of[i] * WIDTH + c] - mean) / ROWS;
+                assert_float_equal(m.centre[c], mean, 1e-12);
+                assert_float_equal(m.unit[c], sqrt(squares), 1e-12);
+                for (int i = 0; i < ROWS; i++) {
+                    double z = cm_regression_score(&m, x + index_of[i] * WIDTH);
+                    double q = kind == 0 ? z : 1 / (1 + exp(-z));
+                    gradient +=
+                        (q - label[index_of[i]]) * (x[index_of[i] * WIDTH + c] - mean) / m.unit[c] / ROWS;
+                }
+                assert_float_equal(gradient, 0, 1e-6);
+            }
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_solution_is_exact),
         cmocka_unit_test(ridge_finds_the_line),
         cmocka_unit_test(logistic_finds_the_odds),
         cmocka_unit_test(one_class_stays_finite),

@@ -379,8 +379,159 @@ static void decisions_and_repeats(void **state) {
                            (one[CM_BINARY_auroc * DRAWS + i] + two[CM_BINARY_auroc * DRAWS + i]) / 2, 1e-12);
 }
 
+/* Of unions that cost the same the first is made; what fits stays as it is. */
+static void isotonic_joins_the_first(void **state) {
+    (void)state;
+    static const double first[] = {0, 1, 2, 4}, means[] = {0.5, 0.5, 3, 3};
+    double at[5], to[5];
+    int knots;
+    for (int i = 0; i < 5; i++) score[i] = label[i] = i;
+    assert_int_equal(cm_isotonic_fit(score, label, 5, 4, at, to, &knots, NULL), CM_OK);
+    assert_int_equal(knots, 4);
+    for (int i = 0; i < 4; i++) assert_true(at[i] == first[i] && fabs(to[i] - means[i]) < 1e-12);
+    assert_int_equal(cm_isotonic_fit(score, label, 5, 5, at, to, &knots, NULL), CM_OK);
+    assert_int_equal(knots, 5);
+    for (int i = 0; i < 5; i++) assert_true(at[i] == i && to[i] == i);
+}
+
+/* p is exact, draws that are no numbers count for nothing, and limits lie between the draws. */
+static void differences_of_draws(void **state) {
+    (void)state;
+    static const struct {
+        double difference[6];
+        int draws;
+        double p;
+    } rows[] = {
+        {{1, 2, 3, 4, 5}, 5, 2.0 / 6},
+        {{-1, -2, -3, -4, -5}, 5, 2.0 / 6},
+        {{-1, 2, 3, 4, 5}, 5, 4.0 / 6},
+        {{0, 0, 0, 0, 0}, 5, 1},
+        {{-1, -2, 3, 4, 5}, 5, 1},
+        {{NAN, 2, 3, NAN, 5, 6}, 6, 2.0 / 5},
+        {{0, 2, 3, 4, 5}, 5, 4.0 / 6},
+        {{NAN, NAN}, 2, NAN},
+        {{-7}, 1, 1},
+    };
+    double none[6] = {0}, work[6];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cm_difference d = cm_draws_difference(rows[i].difference, none, rows[i].draws, work);
+        if (isnan(rows[i].p) ? !isnan(d.p) : fabs(d.p - rows[i].p) > 1e-12) fail_msg("row %zu: p %g", i, d.p);
+    }
+    double low, high, values[41];
+    for (int i = 0; i < 41; i++) values[i] = 40 - i;
+    cm_draws_limits(values, 41, &low, &high);
+    assert_float_equal(low, 1, 1e-12);
+    assert_float_equal(high, 39, 1e-12);
+}
+
+/* The half width is the quantile of the residuals of the line through all other pairs. */
+static void lines_are_left_one_out(void **state) {
+    (void)state;
+    enum { PAIRS = 12 };
+    double residual[PAIRS], value_of[PAIRS];
+    cm_conformal conformal;
+    for (uint64_t i = 0; i < PAIRS; i++) {
+        score[i] = cm_rng_normal(31, i);
+        label[i] = 0.9 * score[i] + 1 + cm_rng_normal(32, i);
+    }
+    for (int out = -1; out < PAIRS; out++) {
+        double n = 0, sx = 0, sy = 0, xx = 0, xy = 0;
+        for (int i = 0; i < PAIRS; i++) {
+            if (i == out) continue;
+            n++, sx += score[i], sy += label[i], xx += score[i] * score[i], xy += score[i] * label[i];
+        }
+        double slope = (n * xy - sx * sy) / (n * xx - sx * sx), offset = (sy - slope * sx) / n;
+        for (int i = 0; i < PAIRS && out < 0; i++) value_of[i] = slope * score[i] + offset;
+        if (out >= 0) residual[out] = fabs(label[out] - slope * score[out] - offset);
+    }
+    assert_int_equal(cm_conformal_fit(true, score, value_of, label, PAIRS, &conformal, NULL), CM_OK);
+    assert_float_equal(conformal.half_width, cm_conformal_quantile(residual, PAIRS, CM_CONFORMAL_MISS), 1e-9);
+}
+
+/* A bound of one class alone is a promise for that class. */
+static void one_bound_is_enough(void **state) {
+    (void)state;
+    const double probability[] = {0.2, 0.8}, truth[] = {0, 1};
+    for (int class = 0; class < 2; class ++) {
+        cm_conformal conformal = {NAN, {NAN, NAN}};
+        cm_coverage coverage = {0};
+        conformal.bound[class] = 0.1;
+        cm_coverage_add(&coverage, &conformal, false, probability, truth, 2);
+        cm_coverage_finish(&coverage);
+        assert_int_equal(coverage.pairs, 2);
+        assert_float_equal(coverage.covered, 0.5, 0); /* the other class holds everything */
+        assert_float_equal(coverage.width, 1, 0);
+        assert_float_equal(coverage.single, 1, 0);
+    }
+}
+
+/* auto takes the method with the lowest log loss of five folds, made class by class in order; on small sets,
+ * where a pair more or less decides. */
+static cm_calibration_method lowest_loss(int n) {
+    double loss[CM_CALIBRATION_AUTO] = {0}, kept_x[64], kept_y[64];
+    for (int m = 0; m < CM_CALIBRATION_AUTO; m++)
+        for (int fold = 0; fold < 5; fold++) {
+            int seen[2] = {0, 0}, kept = 0;
+            bool held[64];
+            cm_calibration c;
+            for (int i = 0; i < n; i++) {
+                held[i] = seen[label[i] > 0.5]++ % 5 == fold;
+                if (!held[i]) kept_x[kept] = score[i], kept_y[kept++] = label[i];
+            }
+            assert_int_equal(cm_calibrate_by((cm_calibration_method)m, kept_x, kept_y, kept, &c, NULL),
+                             CM_OK);
+            for (int i = 0; i < n; i++) {
+                double p = fmin(1 - 1e-12, fmax(1e-12, cm_calibrated(&c, false, score[i])));
+                if (held[i]) loss[m] -= label[i] > 0.5 ? log(p) : log1p(-p);
+            }
+        }
+    int best = 0;
+    for (int m = 1; m < CM_CALIBRATION_AUTO; m++)
+        if (loss[m] < loss[best]) best = m;
+    return (cm_calibration_method)best;
+}
+
+static void auto_is_cross_validation(void **state) {
+    (void)state;
+    int chosen[CM_CALIBRATION_AUTO] = {0};
+    for (uint64_t set = 0; set < 300; set++) {
+        int n = 16 + (int)(set % 45);
+        cm_calibration c;
+        for (int i = 0; i < n; i++) {
+            score[i] = cm_rng_normal(cm_rng_key(41, set, 0), (uint64_t)i);
+            label[i] =
+                cm_rng_uniform(cm_rng_key(42, set, 0), (uint64_t)i) < 1 / (1 + exp(-2 * score[i] - 0.4));
+        }
+        label[0] = 0, label[1] = 1; /* both classes */
+        assert_int_equal(cm_calibrate_by(CM_CALIBRATION_AUTO, score, label, n, &c, NULL), CM_OK);
+        assert_int_equal(c.method, lowest_loss(n));
+        chosen[c.method]++;
+    }
+    assert_true(chosen[0] > 20 && chosen[1] > 20 && chosen[2] > 5);
+}
+
+/* One pair of a class is enough, and ten pairs are. */
+static void the_least_that_is_calibrated(void **state) {
+    (void)state;
+    for (int class = 0; class < 2; class ++) {
+        cm_calibration c;
+        for (int i = 0; i < 10; i++) score[i] = i, label[i] = i == 9 ? 1 - class : class;
+        if (class) score[9] = -1;
+        assert_int_equal(cm_calibrate_by(CM_CALIBRATION_ISOTONIC, score, label, 10, &c, NULL), CM_OK);
+        assert_true(c.knots > 1);
+        assert_int_equal(cm_calibrate_by(CM_CALIBRATION_ISOTONIC, score, label, 9, &c, NULL), CM_OK);
+        assert_true(c.knots == 0 && c.slope == 1 && c.offset == 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(isotonic_joins_the_first),
+        cmocka_unit_test(differences_of_draws),
+        cmocka_unit_test(lines_are_left_one_out),
+        cmocka_unit_test(one_bound_is_enough),
+        cmocka_unit_test(auto_is_cross_validation),
+        cmocka_unit_test(the_least_that_is_calibrated),
         cmocka_unit_test(golden_values),
         cmocka_unit_test(isotonic_keeps_to_its_room),
         cmocka_unit_test(methods_are_chosen_by_log_loss),
