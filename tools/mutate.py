@@ -1,12 +1,15 @@
 """Mutation run: changes one operator, constant or condition at a time and asks the tests whether they notice.
 
 usage: mutate.py BUILD_FOLDER COUNT [SEED] [FILE ...]
+       mutate.py BUILD_FOLDER --again LOG
 
 Takes COUNT mutants of the readers and writers of files, the metrics, the checkpoints and their lock, drawn with SEED [1] from all
 places in the code (comments, texts and messages left out), evenly over the files. BUILD_FOLDER gets a copy of the sources, taken at
 the start, and a debug build of its own; a mutant is compiled and the tests of its file run until one fails. A test that takes ten
-times its usual time of the processor (at least 10 s), or five minutes asleep, has failed. Prints one line for each mutant that was not
-killed (survived, or invalid when it does not compile) and the share of killed ones. Python's standard library only.
+times its usual time of the processor (at least 10 s), or five minutes asleep, has failed. What survives is compiled once more with
+AddressSanitizer and UndefinedBehaviorSanitizer. Prints one line for each mutant that was not killed (survived, or invalid when it does
+not compile) and the share of killed ones. --again takes the survivors that a run has printed into LOG and asks the tests of now; lines
+that are no longer in the sources are told as gone. Python's standard library only.
 """
 import os
 import random
@@ -20,11 +23,13 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent
 BUILD = Path(sys.argv[1]).resolve()
-COUNT, SEED = int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1
+AGAIN = sys.argv[3] if sys.argv[2] == "--again" else None
+COUNT, SEED = 0 if AGAIN else int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 and not AGAIN else 1
+BUILDS = {"out": [], "out-sanitizers": ["-Db_sanitize=address,undefined", "-Db_lundef=false"]}  # in this order
 
 # file -> the tests that are its own, and what else runs it, quickest first
 TESTS = {
-    "src/base/file.c": ["test_file"],
+    "src/base/file.c": ["test_file", "faults/test_failing_calls"],
     "src/io/safetensors.c": ["test_safetensors", "test_bad_safetensors"],
     "src/io/json.c": ["test_json", "test_safetensors", "test_bad_config"],
     "src/io/npy.c": ["test_npy", "test_bad_npy"],
@@ -37,24 +42,24 @@ TESTS = {
     "src/io/unpickle.c": ["test_torch_file", "test_bad_torch"],
     "src/io/unpickle_globals.c": ["test_torch_file", "test_bad_torch"],
     "src/io/weights.c": ["test_weights", "test_bad_config"],
-    "src/io/weights_find.c": ["test_weights", "test_bad_config"],
-    "src/io/weights_import.c": ["test_weights", "test_bad_config"],
+    "src/io/weights_find.c": ["test_weights", "test_bad_config", "faults/test_failing_calls"],
+    "src/io/weights_import.c": ["test_weights", "test_bad_config", "faults/test_failing_calls"],
     "src/io/embedding_store.c": ["test_embedding_store"],
-    "src/io/store_env.c": ["test_embedding_store"],
-    "src/metrics/metrics.c": ["test_metrics"],
+    "src/io/store_env.c": ["test_embedding_store", "faults/test_failing_calls"],
+    "src/metrics/metrics.c": ["test_metrics", "test_statistics"],
     "src/metrics/ranking.c": ["test_metrics", "test_statistics"],
     "src/metrics/regression.c": ["test_regression"],
-    "src/metrics/calibrate.c": ["test_calibrate"],
+    "src/metrics/calibrate.c": ["test_calibrate", "test_statistics"],
     "src/metrics/isotonic.c": ["test_statistics", "test_calibrate"],
     "src/metrics/conformal.c": ["test_statistics"],
-    "src/metrics/bootstrap.c": ["test_bootstrap"],
+    "src/metrics/bootstrap.c": ["test_bootstrap", "test_statistics"],
     "src/metrics/resample.c": ["test_bootstrap", "test_statistics"],
     "src/metrics/curves.c": ["test_statistics"],
     "src/metrics/reliability.c": ["test_statistics"],
     "src/metrics/baseline.c": ["test_baseline"],
     "src/train/checkpoint.c": ["test_checkpoint"],
-    "src/io/sealed.c": ["test_checkpoint", "test_unit"],
-    "src/base/lock.c": ["test_lock"],
+    "src/io/sealed.c": ["test_sealed", "test_checkpoint", "test_unit"],
+    "src/base/lock.c": ["test_lock", "faults/test_failing_calls"],
 }
 
 # pattern -> what stands there instead
@@ -99,6 +104,26 @@ def draw(texts):
     return every
 
 
+def survivors(texts):
+    """The mutants of a log whose lines are still there: a line is known by its text and what stands at the place."""
+    every = []
+    for row in Path(AGAIN).read_text().splitlines():
+        if not row.startswith("survived\t"):
+            continue
+        _, where, change, text = row.split("\t", 3)
+        file, _, column = where.rsplit(":", 2)
+        column, (old, new) = int(column) - 1, change.split(" -> ")
+        new = "" if new == "nothing" else new
+        for number, line in enumerate(texts[file]):
+            found = [place for place in places(texts[file]) if place[0] == number and place[1] == column and place[3].strip() == new] if line.strip() == text else []
+            if found:
+                every.append((file, found[0]))
+                break
+        else:
+            print(f"gone\t{where}\t{change}\t{text}")
+    return every
+
+
 def setup():
     """Copies what git knows of the sources; a mutant of a run that was stopped is overwritten."""
     copy = BUILD / "source"
@@ -107,24 +132,31 @@ def setup():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         if not (copy / name).exists() or (copy / name).read_bytes() != (SOURCE / name).read_bytes():
             shutil.copy(SOURCE / name, copy / name)
-    if not (BUILD / "out/build.ninja").exists():
-        subprocess.run(["meson", "setup", BUILD / "out", copy, "--buildtype=plain", "-Doptimization=0", "-Dwerror=false"], check=True, stdout=subprocess.DEVNULL)
+    for out, options in BUILDS.items():
+        if not (BUILD / out / "build.ninja").exists():
+            subprocess.run(["meson", "setup", BUILD / out, copy, "--buildtype=plain", "-Doptimization=0", "-Dwerror=false", *options], check=True, stdout=subprocess.DEVNULL)
     return copy
 
 
-def limits(seconds):
+def limits(out, seconds):
     """Of a test's process: processor time, and what a mutant that allocates or writes without end may take of the machine."""
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+    if out == "out":  # the sanitizers reserve terabytes
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
     resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 30, 4 << 30))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def passes(copy, test, seconds):
-    environment = {**os.environ, "CROSSMAMBA_SOURCE": str(copy), "CROSSMAMBA_PROGRAM": str(BUILD / "out/src/cli/crossmamba")}
+def build(out, tests):
+    return subprocess.run(["ninja", "-C", BUILD / out, *tests], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def passes(copy, out, test, seconds):
+    environment = {**os.environ, "CROSSMAMBA_SOURCE": str(copy), "CROSSMAMBA_PROGRAM": str(BUILD / out / "src/cli/crossmamba"),
+                   "ASAN_OPTIONS": "hard_rss_limit_mb=8000:allocator_may_return_null=1"}
     try:
-        done = subprocess.run([BUILD / "out/tests" / test], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300, cwd=BUILD / "out",
-                              env=environment, preexec_fn=lambda: limits(seconds))
+        done = subprocess.run([BUILD / out / "tests" / test], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300, cwd=BUILD / out,
+                              env=environment, preexec_fn=lambda: limits(out, seconds))
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
@@ -133,15 +165,17 @@ def passes(copy, test, seconds):
 def usual_seconds(copy):
     """The processor time that each test may take; all must pass on the sources as they are."""
     tests = sorted({test for tests in TESTS.values() for test in tests})
-    subprocess.run(["ninja", "-C", BUILD / "out", "src/cli/crossmamba", *(f"tests/{test}" for test in tests)], check=True, stdout=subprocess.DEVNULL)
     seconds = {}
-    for test in tests:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if not passes(copy, test, 240):
-            sys.exit(f"{test} fails without a mutant")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        seconds[test] = max(10, round(10 * used))
+    for out in BUILDS:
+        if not build(out, ["src/cli/crossmamba", *(f"tests/{test}" for test in tests)]):
+            sys.exit(f"{out} does not compile")
+        for test in tests:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if not passes(copy, out, test, 600):
+                sys.exit(f"{test} fails in {out} without a mutant")
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            seconds[out, test] = max(10, round(10 * used))
     return seconds
 
 
@@ -151,11 +185,12 @@ def verdict(copy, seconds, file, lines, place):
     mutant[number] = mutant[number][:begin] + new + mutant[number][end:]
     (copy / file).write_text("\n".join(mutant))
     try:
-        for test in TESTS[file]:
-            if subprocess.run(["ninja", "-C", BUILD / "out", f"tests/{test}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
-                return "invalid"
-            if not passes(copy, test, seconds[test]):
-                return "killed"
+        for out in BUILDS:
+            for test in TESTS[file]:
+                if not build(out, [f"tests/{test}"]):
+                    return "invalid"
+                if not passes(copy, out, test, seconds[out, test]):
+                    return "killed"
         return "survived"
     finally:
         (copy / file).write_text("\n".join(lines))
@@ -164,7 +199,7 @@ def verdict(copy, seconds, file, lines, place):
 def main():
     copy, counts = setup(), {"killed": 0, "survived": 0, "invalid": 0}
     texts = {file: (copy / file).read_text().split("\n") for file in TESTS}
-    mutants = draw(texts)
+    mutants = survivors(texts) if AGAIN else draw(texts)
     seconds, begun = usual_seconds(copy), time.monotonic()
     for file, place in mutants:
         result = verdict(copy, seconds, file, texts[file], place)
