@@ -446,7 +446,8 @@ typedef struct gc_job {
     uint32_t number; /* of the encoder whose records go; 0: damaged records only */
     encoder_table table;
     unsigned char from[KEY_BYTES], next[KEY_BYTES]; /* where the share begins and the next one will */
-    int64_t removed;                                /* of this share */
+    bool begun;      /* the first share begins at the first record, whose key may be of a wrong size */
+    int64_t removed; /* of this share */
     bool done;
 } gc_job;
 
@@ -480,7 +481,7 @@ static bool must_go(const gc_job *job, const MDB_val *key, const MDB_val *value)
 static int remove_share(gc_job *job, MDB_cursor *cursor) {
     MDB_val key = value_of(job->from, KEY_BYTES), value;
     size_t seen = 0;
-    int code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    int code = mdb_cursor_get(cursor, &key, &value, job->begun ? MDB_SET_RANGE : MDB_FIRST);
     while (code == 0) {
         if (key.mv_size == KEY_BYTES) memcpy(job->next, key.mv_data, KEY_BYTES);
         if (seen > share_bytes || job->removed >= SHARE_REMOVED) return 0;
@@ -517,6 +518,7 @@ static cm_status remove_records(cm_embeddings *store, const char *id, int64_t *r
         status = cm_store_env_write(store->env, share_work, &job, error);
         if (status == CM_OK) *removed += job.removed;
         memcpy(job.from, job.next, KEY_BYTES);
+        job.begun = true;
     }
     clear_table(&job.table);
     return status;

@@ -665,6 +665,74 @@ static void other_environments(void **state) {
 }
 
 /* As somebody who is not root, for whom permissions mean nothing. */
+/* Puts a value past the store into one of its tables. */
+static void put_raw(const char *table, const void *key, size_t key_size, const void *value, size_t size) {
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_val k = {key_size, (void *)(uintptr_t)key}, v = {size, (void *)(uintptr_t)value};
+    mdb_env_create(&env);
+    mdb_env_set_maxdbs(env, 3);
+    assert_int_equal(mdb_env_open(env, folder, 0, 0666), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, table, 0, &dbi), 0);
+    assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+/* Values of wrong sizes, as another program or a fault may leave them. */
+static void values_of_wrong_sizes(void **state) {
+    (void)state;
+    static const char zeros[64] = {0};
+    static const float data[WIDTH] = {0};
+    const cm_embeddings_record record = {"t", 1, 1, data};
+    cm_error error;
+    int64_t width, all = 0;
+    cm_embeddings *store = open_store(1 << 20);
+    must_put(store, "a", 0, 2);
+    cm_embeddings_close(store);
+
+    put_raw("encoders", "b", 1, zeros, 3);
+    store = open_store(1 << 20);
+    assert_int_equal(cm_embeddings_width(store, "b", &width, &error), CM_DATA);
+    assert_says(&error, "MDB_CORRUPTED");
+    assert_int_equal(cm_embeddings_put(store, "b", WIDTH, &record, 1, &error), CM_DATA);
+    assert_int_equal(cm_embeddings_list(store, count_damaged, &all, &error), CM_DATA);
+    must_hold(store, "a", 0, 2, 1);
+    cm_embeddings_close(store);
+
+    put_raw("encoders", "b", 1, zeros, 16); /* width 0 */
+    store = open_store(1 << 20);
+    assert_int_equal(cm_embeddings_list(store, count_damaged, &all, &error), CM_DATA);
+    cm_embeddings_close(store);
+
+    const int64_t head[2] = {7, WIDTH};
+    put_raw("encoders", "b", 1, head, sizeof head);
+    put_raw("records", zeros, 32, zeros, 5);
+    put_raw("records", zeros, 7, zeros, 64);
+    put_raw("records", zeros + 1, 31, zeros, 24);
+    store = open_store(1 << 20);
+    all = 0;
+    assert_int_equal(cm_embeddings_list(store, count_damaged, &all, &error), CM_OK);
+    assert_int_equal(all, 3);
+    assert_int_equal(cm_embeddings_gc(store, "b", false, NULL, &error),
+                     CM_OK); /* a record too short is nobody's */
+    int64_t removed = 0;
+    assert_int_equal(cm_embeddings_gc(store, NULL, false, &removed, &error), CM_OK);
+    assert_int_equal(removed, 3);
+    cm_embeddings_close(store);
+
+    put_raw("meta", "next", 4, zeros, 3);
+    store = open_store(1 << 20);
+    assert_int_equal(cm_embeddings_encoder(store, "c", WIDTH, "", &error), CM_DATA);
+    must_hold(store, "a", 0, 2, 1);
+    cm_embeddings_close(store);
+
+    put_raw("meta", "format", 6, zeros, 3);
+    assert_open_refused(true, CM_DATA, "MDB_CORRUPTED");
+}
+
 static void a_read_only_folder(void **state) {
     (void)state;
     cm_embeddings *store = open_store(1 << 20);
@@ -774,6 +842,7 @@ int main(void) {
         T(folders_that_are_no_store),
         T(data_files_that_are_no_store),
         T(other_environments),
+        T(values_of_wrong_sizes),
         T(a_read_only_folder),
         T(a_full_disk),
         T(every_allocation_may_fail),
