@@ -97,6 +97,19 @@ static void make_long_header(const bad_row *row, const char *path) {
 #define BYTES(name, text, says) \
     { name, text, sizeof text - 1, CM_DATA, says, NULL, 0, "models info IN" }
 
+/* text as the header of a file beside path, and path a link to it. */
+static void make_linked(const bad_row *row, const char *path) {
+    char target[128];
+    snprintf(target, sizeof target, "%s.target", path);
+    FILE *file = fopen(target, "wb");
+    assert_non_null(file);
+    fputc((int)strlen(row->text), file);
+    for (int i = 0; i < 7; i++) fputc(0, file);
+    fputs(row->text, file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(symlink(target, path), 0);
+}
+
 static const bad_row files[] = {
     /* the length */
     {"empty file", "", 0, CM_DATA, "found 0 bytes, expected a safetensors file", NULL, 0, "models info IN"},
@@ -232,6 +245,7 @@ static const bad_row files[] = {
      "predict --model IN --a-text A --b-text A"},
     {"/dev/zero", "/dev/zero", 0, CM_IO, "found a device, expected a regular file", bad_make_link, 0,
      "predict --model IN --a-text A --b-text A"},
+    {"a link to a file", "{}", 0, CM_OK, "", make_linked, 0, NULL},
     {"a link to nothing", "nothing", 0, CM_IO, "cannot open", bad_make_link, 0, NULL},
     {"a link to itself", "in.safetensors", 0, CM_IO, "cannot open", bad_make_link, 0, NULL},
 };
@@ -252,7 +266,8 @@ static cm_status read_model(const char *path, char *note, size_t size, cm_error 
 }
 
 /* A model file in which the first part of text is replaced by the part behind '>', both of one length. The
- * first number bytes of its tensors become 255: values that are no numbers. */
+ * first number bytes of its tensors become 255: values that are no numbers; INFINITE: the first is one. */
+enum { INFINITE = 99 };
 static void make_edited(const bad_row *row, const char *path) {
     size_t size = 0, length = strcspn(row->text, ">");
     char *bytes = bad_source_file("tests/fixtures/model-0.1.0.safetensors", &size);
@@ -261,7 +276,10 @@ static void make_edited(const bad_row *row, const char *path) {
     assert_true(length == 0 || strlen(row->text) == 2 * length + 1);
     if (length > 0) memcpy(at, row->text + length + 1, length);
     size_t header = (unsigned char)bytes[0] | (size_t)(unsigned char)bytes[1] << 8;
-    memset(bytes + 8 + header, 255, row->number);
+    if (row->number == INFINITE)
+        memcpy(bytes + 8 + header, "\0\0\x80\x7f", 4);
+    else
+        memset(bytes + 8 + header, 255, row->number);
     bad_write(path, bytes, size);
     free(bytes);
 }
@@ -303,6 +321,8 @@ static const bad_row models[] = {
            "card, key task: found rna-protoon, expected a known task"),
     EDITED("a broken card", CM_DATA, "{\\\"calibration\\\">{{\"calibration\\\"", "not JSON"),
     {"a weight that is no number", "", 0, CM_MODEL, "holds a value that is not finite", make_edited, 4,
+     PREDICT},
+    {"a weight that is infinite", "", 0, CM_MODEL, "holds a value that is not finite", make_edited, INFINITE,
      PREDICT},
     CARDS("an empty card", CM_DATA, "", "card: not JSON"),
     CARDS("a card of 70 levels", CM_DATA,

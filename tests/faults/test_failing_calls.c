@@ -352,7 +352,8 @@ static void sweep(int code, bool onwards) {
 
 static void test_one_call(void **state) {
     (void)state;
-    static const int codes[] = {EIO, EINTR, ENOENT, EEXIST, EINVAL, EAGAIN, EMFILE, ENOMEM, EOPNOTSUPP};
+    static const int codes[] = {EIO,    EINTR,  ENOENT, EEXIST, EINVAL,
+                                EAGAIN, EMFILE, ENOMEM, EDQUOT, EOPNOTSUPP};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) sweep(codes[i], false);
 }
 

@@ -333,6 +333,99 @@ static void texts(void **state) {
     cm_weights_close(weights);
 }
 
+/* ---- long paths ---- */
+
+/* root/name with "/." behind it, size bytes in all: another path of the same folder. */
+static const char *padded(const char *name, size_t size, char path[8192]) {
+    snprintf(path, 8192, "%s", in_root(name));
+    for (size_t at = strlen(path); at < size; at += 2) memcpy(path + at, "/.", 3);
+    return path;
+}
+
+static cm_status open_and_close(const char *reference, cm_error *error) {
+    cm_weights *weights = NULL;
+    cm_status status = cm_weights_open(&weights, reference, error);
+    cm_weights_close(weights);
+    return status;
+}
+
+/* Folders whose names leave less and less room for those of their files, up to what the system takes: found,
+ * or refused with a reason. */
+static void long_paths(void **state) {
+    (void)state;
+    char path[8192], value[8192];
+    int found = 0, refused = 0;
+    cm_error error;
+    write_tensor("plain/model.safetensors", "w", CM_DTYPE_F32, 2, 2, four);
+    write_tensor("lone/other.safetensors", "w", CM_DTYPE_F32, 2, 2, four);
+    write_text("trained/other.pt", "x");
+    write_shards("{\"w\":\"model-1.safetensors\"}");
+    write_tensor("cache/models--org--name/snapshots/123/model.safetensors", "w", CM_DTYPE_F32, 2, 2, four);
+    write_text("cache/models--org--name/refs/main", "123");
+    write_text("empty/x", "");
+    static const char *const folders[] = {"plain", "lone", "trained", "shards"};
+    for (size_t size = 4000; size < 4110; size++) {
+        for (int i = 0; i < 4; i++) {
+            cm_status status = open_and_close(padded(folders[i], size, path), &error);
+            assert_true(status == CM_OK || status == CM_IO || status == CM_MODEL);
+            found += status == CM_OK;
+            refused += status == CM_IO;
+        }
+        setenv("HF_HUB_CACHE", padded("cache", size, value), 1);
+        cm_status status = open_and_close("org/name", &error);
+        assert_true(status == CM_OK || status == CM_IO || status == CM_MODEL);
+        setenv("HF_HUB_CACHE", in_root("cache"), 1);
+        setenv("CROSSMAMBA_CHECKPOINTS", padded("empty", size, value), 1);
+        status = open_and_close("org/none", &error);
+        assert_true(status == CM_IO || status == CM_MODEL);
+        status = cm_weights_home(path, 4096, &error);
+        assert_int_equal(status, strlen(value) < 4096 ? CM_OK : CM_IO);
+        setenv("CROSSMAMBA_CHECKPOINTS", in_root("home"), 1);
+    }
+    assert_true(found > 100 && refused > 100);
+}
+
+/* Where downloads and imports lie: the first variable that is set. */
+static void folders_by_environment(void **state) {
+    (void)state;
+    char path[4096];
+    write_tensor("hf/hub/models--org--a/snapshots/1/model.safetensors", "w", CM_DTYPE_F32, 2, 2, four);
+    write_tensor("xdg/huggingface/hub/models--org--b/snapshots/1/model.safetensors", "w", CM_DTYPE_F32, 2, 2,
+                 four);
+    write_tensor("user/.cache/huggingface/hub/models--org--c/snapshots/1/model.safetensors", "w",
+                 CM_DTYPE_F32, 2, 2, four);
+    char *home = getenv("HOME") ? strdup(getenv("HOME")) : NULL;
+    setenv("HOME", in_root("user"), 1);
+    setenv("XDG_CACHE_HOME", in_root("xdg"), 1);
+    setenv("HF_HOME", in_root("hf"), 1);
+    setenv("HF_HUB_CACHE", "", 1); /* empty is not set */
+    check_four("org/a");
+    assert_refused("org/b", CM_MODEL, "no such checkpoint");
+    unsetenv("HF_HOME");
+    check_four("org/b");
+    unsetenv("XDG_CACHE_HOME");
+    check_four("org/c");
+    unsetenv("HOME");
+    assert_refused("org/c", CM_MODEL, "or //.cache/huggingface/hub");
+    unsetenv("CROSSMAMBA_CHECKPOINTS");
+    unsetenv("XDG_DATA_HOME");
+    assert_int_equal(cm_weights_home(path, sizeof path, NULL), CM_USAGE);
+    setenv("HOME", "/u", 1);
+    assert_int_equal(cm_weights_home(path, sizeof path, NULL), CM_OK);
+    assert_string_equal(path, "/u/.local/share/crossmamba/checkpoints");
+    setenv("XDG_DATA_HOME", "relative", 1); /* does not count */
+    assert_int_equal(cm_weights_home(path, sizeof path, NULL), CM_OK);
+    assert_string_equal(path, "/u/.local/share/crossmamba/checkpoints");
+    setenv("XDG_DATA_HOME", "/data", 1);
+    assert_int_equal(cm_weights_home(path, sizeof path, NULL), CM_OK);
+    assert_string_equal(path, "/data/crossmamba/checkpoints");
+    unsetenv("XDG_DATA_HOME");
+    if (home) setenv("HOME", home, 1);
+    free(home);
+    setenv("CROSSMAMBA_CHECKPOINTS", in_root("home"), 1);
+    setenv("HF_HUB_CACHE", in_root("cache"), 1);
+}
+
 /* ---- import ---- */
 
 static void copy_fixture(const char *name, const char *to) {
@@ -473,6 +566,8 @@ int main(void) {
         TEST(imports),
         TEST(chooses_names),
         TEST(refuses_imports),
+        TEST(long_paths),
+        TEST(folders_by_environment),
         TEST(every_allocation_may_fail),
         TEST(imports_published_file),
     };
