@@ -228,7 +228,7 @@ static cm_status open_env(cm_store_env *env, cm_error *error) {
  * run. */
 static cm_status open_new_or_old(cm_store_env *env, bool alone, cm_error *error) {
     struct stat info;
-    bool begun = fstatat(env->folder_fd, "data.mdb", &info, 0) == 0 && info.st_size > 0;
+    bool begun = fstatat(env->folder_fd, "data.mdb", &info, 0) == 0 ? info.st_size > 0 : errno != ENOENT;
     cm_status status = open_env(env, error);
     if (status != CM_OK && alone && !begun) unlinkat(env->folder_fd, "data.mdb", 0);
     return status;
