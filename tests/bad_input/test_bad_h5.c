@@ -38,7 +38,7 @@ static const bad_row from_h5[] = {
     TAKEN("bfloat16", 3, "a:12:4 "),
     TAKEN("NaN and an infinity (refused by store import)", 19, "a:12:nan b:12:-inf "),
     {"no dataset", NULL, 0, CM_OK, "", make_odd, EMPTY, IN},
-    {"20,000 datasets", NULL, 0, CM_OK, "0:4:0 1:4:0 of 20000", make_many, 20000, IN},
+    {"2,000 datasets", NULL, 0, CM_OK, "0:4:0 1:4:0 of 2000", make_many, 2000, IN},
     /* types */
     REFUSED("64-bit floats", 4, "dataset a: found another type, expected 32- or 16-bit floats"),
     REFUSED("whole numbers", 5, "dataset a: found another type"),

@@ -29,7 +29,7 @@ cm_status cm_h5_read(cm_h5_list *list, const char *path, cm_error *error);
 void cm_h5_list_clear(cm_h5_list *list);
 
 /* Runs work in a process of its own, with limits by the size of the HDF5 file that it reads: 64 MB and five
- * times the size of memory, 10 s and one for each 10 MB of processor time. CM_DATA when a signal ends it,
+ * times the size of memory, 3 s and one for each 10 MB of processor time. CM_DATA when a signal ends it,
  * else its status and error. */
 typedef cm_status (*cm_h5_work)(void *context, cm_error *error);
 cm_status cm_h5_apart(cm_h5_work work, void *context, const char *path, size_t size, cm_error *error);
