@@ -585,15 +585,45 @@ class Shipped(unittest.TestCase):
         self.assertIn("MS2-operator\tMS2-coat", done.stdout.decode())
 
     def test_start_up_is_fast(self):
-        if not os.path.exists(os.path.join(SOURCE, "models/rna-molecule.safetensors")):
-            self.skipTest("needs the shipped models")
-        times = []
-        for _ in range(5):
-            begin = time.time()
-            code, _, err = run("predict", "--model", "rna-molecule", "--a-text", "GGCAGAUCUGAGCC", "--b-text", "CCO", "--quiet")
-            times.append(time.time() - begin)
+        for model, b in ("rna-protein", "MKVLLA"), ("rna-molecule", "CCO"), ("rna-rna", "GGCAGAUCUGAGCC" * 40):
+            if not os.path.exists(os.path.join(SOURCE, f"models/{model}.safetensors")):
+                self.skipTest("needs the shipped models")
+            times = []
+            for _ in range(5):
+                begin = time.time()
+                code, _, err = run("predict", "--model", model, "--a-text", "GGCAGAUCUGAGCC", "--b-text", b, "--quiet")
+                times.append(time.time() - begin)
+                self.assertEqual(code, 0, err)
+            self.assertLess(min(times), 1.0, model)
+
+    def test_files_are_small_and_say_what_they_are(self):
+        total = 0
+        for model in "rna-protein", "rna-molecule", "rna-rna":
+            path = os.path.join(SOURCE, f"models/{model}.safetensors")
+            if not os.path.exists(path):
+                self.skipTest("needs the shipped models")
+            size = os.path.getsize(path)
+            total += size
+            self.assertLess(size, 8e6, model)
+            card = json.loads(run("models", "info", model, "--json")[1])
+            self.assertEqual(card["task"], model)
+            self.assertIn(card["predictor"], ("kernel", "stack"))
+            self.assertIn("trained on", card["licence"])
+            lines = card["evaluation"].splitlines()
+            self.assertEqual(lines[0].split("\t")[:4], ["model", "fold", "metric", "pooled"])
+            self.assertGreater(sum("\thonest" in line for line in lines), 10)
+            self.assertEqual(card["conformal"]["coverage"], 0.9)
+        self.assertLess(total, 15e6)
+
+    def test_unfamiliar_molecules_are_named(self):
+        for model, a, b, told in (("rna-rna", "A" * 22, "A" * 80, ["A unlike the training molecules", "B unlike the training molecules"]),
+                                  ("rna-protein", "ACGU" * 1000, "MKV" * 1000, ["A longer than trained (4000 > ", "B longer than trained (3000 > "])):
+            if not os.path.exists(os.path.join(SOURCE, f"models/{model}.safetensors")):
+                self.skipTest("needs the shipped models")
+            code, out, err = run("predict", "--model", model, "--a-text", a, "--b-text", b, "--quiet")
             self.assertEqual(code, 0, err)
-        self.assertLess(min(times), 1.0)
+            for part in told:
+                self.assertIn(part, out)
 
     def test_real_data(self):
         if not DATA or not os.path.exists(os.path.join(SOURCE, "models/rna-protein.safetensors")):
