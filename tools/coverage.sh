@@ -7,7 +7,7 @@ test -f "$build/build.ninja" || meson setup "$build" --buildtype=debug -Db_cover
 ninja -C "$build"
 find "$build" -name '*.gcda' -delete
 export GCOV_ERROR_FILE=/dev/null
-GCOV_PREFIX="$build/killed" meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier 10 --suite kills
+GCOV_PREFIX="$(realpath "$build")/killed" meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier 10 --suite kills
 meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier 10 --no-suite kills
 mkdir -p "$build/html"
 gcovr --root . --filter src/ --object-directory "$build" --gcov-ignore-parse-errors --exclude-throw-branches --print-summary --html-details "$build/html/index.html" --txt "$build/coverage.txt" --json "$build/coverage.json" "$build"

@@ -111,14 +111,11 @@ def survivors(texts):
         if not row.startswith("survived\t"):
             continue
         _, where, change, text = row.split("\t", 3)
-        file, _, column = where.rsplit(":", 2)
-        column, (old, new) = int(column) - 1, change.split(" -> ")
-        new = "" if new == "nothing" else new
-        for number, line in enumerate(texts[file]):
-            found = [place for place in places(texts[file]) if place[0] == number and place[1] == column and place[3].strip() == new] if line.strip() == text else []
-            if found:
-                every.append((file, found[0]))
-                break
+        file, number, column = where.rsplit(":", 2)
+        new = change.split(" -> ")[1].replace("nothing", "")
+        found = [place for place in places(texts[file]) if texts[file][place[0]].strip() == text and place[1] == int(column) - 1 and place[3].strip() == new]
+        if found:
+            every.append((file, min(found, key=lambda place: abs(place[0] + 1 - int(number)))))
         else:
             print(f"gone\t{where}\t{change}\t{text}")
     return every

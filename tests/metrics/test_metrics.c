@@ -220,6 +220,25 @@ static void unsuitable_input_is_refused(void **state) {
     }
 }
 
+/* context: how many more succeed before the one that fails. */
+static bool fails_once(size_t bytes, void *context) {
+    (void)bytes;
+    return (*(long *)context)-- != 0;
+}
+
+static void one_allocation_may_fail(void **state) {
+    (void)state;
+    const double value[] = {1, 2, 3, 5}, measured[] = {1, 3, 2, 4};
+    double out[CM_METRICS_MAX];
+    for (long n = 0, left = -1; left < 0; n++) {
+        left = n;
+        cm_alloc_set_hook(fails_once, &left);
+        cm_status status = cm_metrics_affinity(value, measured, 4, out, NULL);
+        cm_alloc_set_hook(NULL, NULL);
+        assert_int_equal(status, left < 0 ? CM_MEMORY : CM_OK);
+    }
+}
+
 static void every_allocation_may_fail(void **state) {
     (void)state;
     const double value[] = {1, 2, 3, 5}, truth[] = {0, 1, 0, 1}, measured[] = {1, 3, 2, 4};
@@ -237,6 +256,7 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_allocation_may_fail),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(golden_values),
         cmocka_unit_test(one_class_and_constants),

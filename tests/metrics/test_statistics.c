@@ -522,6 +522,11 @@ static void the_least_that_is_calibrated(void **state) {
         assert_int_equal(cm_calibrate_by(CM_CALIBRATION_ISOTONIC, score, label, 9, &c, NULL), CM_OK);
         assert_true(c.knots == 0 && c.slope == 1 && c.offset == 0);
     }
+    cm_calibration c; /* whatever the scores: as if two pairs more were known, one of each class */
+    for (int i = 0; i < 10; i++) score[i] = i, label[i] = i > 4;
+    assert_int_equal(cm_calibrate_by(CM_CALIBRATION_ISOTONIC, score, label, 10, &c, NULL), CM_OK);
+    assert_float_equal(cm_calibrated(&c, false, -7), 1.0 / 12, 1e-12);
+    assert_float_equal(cm_calibrated(&c, false, 70), 11.0 / 12, 1e-12);
 }
 
 int main(void) {
