@@ -140,13 +140,13 @@ static cm_status read_quietly(void *path, cm_error *error) {
     return read_all(path, note, sizeof note, error);
 }
 
-/* Reads the file cut at every length; says which was taken. */
+/* Reads the file cut at every length, with slow sanitizers at every fifth; says which was taken. */
 static cm_status read_cut(const char *path, char *note, size_t size, cm_error *error) {
-    size_t length = 0;
+    size_t length = 0, step = bad_measures_memory() ? 1 : 5;
     char *bytes = take_bytes(path, &length);
     (void)error;
     snprintf(note, size, "each refused");
-    for (size_t i = 0; i < length; i++) {
+    for (size_t i = 0; i < length; i += step) {
         bad_write(path, bytes, i);
         if (read_quietly((void *)(uintptr_t)path, NULL) == CM_OK)
             snprintf(note, size, "taken: %zu of %zu bytes", i, length);

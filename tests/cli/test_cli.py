@@ -585,6 +585,8 @@ class Shipped(unittest.TestCase):
         self.assertIn("MS2-operator\tMS2-coat", done.stdout.decode())
 
     def test_start_up_is_fast(self):
+        with open(PROGRAM, "rb") as file:
+            sanitized = re.search(b"__[at]san_init", file.read())
         for model, b in ("rna-protein", "MKVLLA"), ("rna-molecule", "CCO"), ("rna-rna", "GGCAGAUCUGAGCC" * 40):
             if not os.path.exists(os.path.join(SOURCE, f"models/{model}.safetensors")):
                 self.skipTest("needs the shipped models")
@@ -594,7 +596,7 @@ class Shipped(unittest.TestCase):
                 code, _, err = run("predict", "--model", model, "--a-text", "GGCAGAUCUGAGCC", "--b-text", b, "--quiet")
                 times.append(time.time() - begin)
                 self.assertEqual(code, 0, err)
-            self.assertLess(min(times), 1.0, model)
+            self.assertLess(min(times), 10.0 if sanitized else 1.0, model)
 
     def test_files_are_small_and_say_what_they_are(self):
         total = 0
