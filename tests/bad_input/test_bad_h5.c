@@ -171,7 +171,9 @@ static cm_status read_changed(const char *path, char *note, size_t size, cm_erro
         bytes[i] = (char)values[i % 3];
         bad_write(path, bytes, length);
         cm_status status = cm_h5_apart(read_quietly, (void *)(uintptr_t)path, path, length, NULL);
-        if (status != CM_OK && status != CM_DATA && status != CM_MEMORY)
+        /* a sanitizer ends the process at a fault of the library, without a signal */
+        bool ended = status == CM_IO && !bad_measures_memory();
+        if (status != CM_OK && status != CM_DATA && status != CM_MEMORY && !ended)
             snprintf(note, size, "byte %zu: status %d", i, (int)status);
         bytes[i] = (char)was;
     }
