@@ -7,6 +7,7 @@ test -f "$build/build.ninja" || meson setup "$build" --buildtype=debug -Db_cover
 ninja -C "$build"
 find "$build" -name '*.gcda' -delete
 export GCOV_ERROR_FILE=/dev/null
+[ -n "${CROSSMAMBA_DATA:-}" ] || unset CROSSMAMBA_DATA # tests that need data are skipped by name
 GCOV_PREFIX="$(realpath "$build")/killed" meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier 10 --suite kills
 meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier 10 --no-suite kills
 mkdir -p "$build/html"
