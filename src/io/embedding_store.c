@@ -186,7 +186,7 @@ static bool make_key(const char *id, const char *text, int64_t length, unsigned 
     cm_sha256_add(hash, text, (size_t)length);
     cm_sha256_finish(hash, hex);
     for (int i = 0; i < KEY_BYTES; i++) {
-        int high = hex[2 * i], low = hex[2 * i + 1];
+        int high = (unsigned char)hex[2 * i], low = (unsigned char)hex[2 * i + 1];
         key[i] = (unsigned char)((high <= '9' ? high - '0' : high - 'a' + 10) << 4 |
                                  (low <= '9' ? low - '0' : low - 'a' + 10));
     }

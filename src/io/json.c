@@ -163,7 +163,8 @@ typedef struct member_scan {
 } member_scan;
 
 static void skip_blanks(member_scan *scan) {
-    while (scan->at < scan->len && memchr(" \t\r\n", scan->text[scan->at], 4)) scan->at++;
+    static const char blanks[] = {' ', '\t', '\r', '\n'};
+    while (scan->at < scan->len && memchr(blanks, scan->text[scan->at], sizeof blanks)) scan->at++;
 }
 
 static cm_status not_json(const member_scan *scan, size_t at, const char *what) {
