@@ -67,14 +67,16 @@ static size_t next_byte(void *buffer, size_t room, void *context) {
 
 /* jansson 2.14 does not look whether its scanner could keep a character: it goes on with a string that lacks
  * it, reads beyond its end or stops at an assertion. So it gets the text byte by byte, and none after a
- * failed allocation: it then sees a text that ends too early, and the caller asks cm_json_failed. */
+ * failed allocation: it then sees a text that ends too early. NULL with `failed` then. */
 static json_t *load(const char *text, size_t len, json_error_t *problem) {
     source from = {text, text + len};
     cm_json_watch();
     parsing = true;
     json_t *value = json_load_callback(next_byte, &from, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, problem);
     parsing = false;
-    return value;
+    if (!failed) return value;
+    json_decref(value);
+    return NULL;
 }
 
 typedef struct json_extent {
@@ -140,10 +142,7 @@ cm_status cm_json_parse(json_t **result, const char *text, size_t len, const cha
     CM_TRY(check_extent(text, len, file, place, error));
     json_error_t problem;
     json_t *value = load(text, len, &problem);
-    if (cm_json_failed()) {
-        json_decref(value);
-        return cm_fail_memory(error, 0);
-    }
+    if (failed) return cm_fail_memory(error, 0);
     if (!value) {
         cm_text at = cm_format("line %d column %d", problem.line, problem.column);
         if (!place) return cm_fail(error, CM_DATA, file, at.text, NULL, "not JSON: %s", problem.text);
@@ -208,11 +207,7 @@ static cm_status parse_span(const member_scan *scan, size_t from, size_t len, js
     json_error_t problem;
     CM_TRY(check_extent(text, len, scan->file, scan->place, scan->error));
     *value = load(text, len, &problem);
-    if (cm_json_failed()) {
-        json_decref(*value);
-        *value = NULL;
-        return cm_fail_memory(scan->error, 0);
-    }
+    if (failed) return cm_fail_memory(scan->error, 0);
     return *value ? CM_OK : not_json(scan, from + (size_t)problem.position, problem.text);
 }
 
