@@ -104,8 +104,7 @@ static void report_trouble(const cm_eval_plan *plan, const cm_runtime *runtime) 
         cm_fit_trouble sum = {0};
         const cm_eval_unit *first = NULL;
         for (const cm_eval_unit *unit = group.units; unit < group.units + group.n_units; unit++) {
-            sum.skipped += unit->trouble.skipped;
-            sum.roll_backs += unit->trouble.roll_backs;
+            cm_eval_add_trouble(&sum, &unit->trouble);
             if (!first && unit->trouble.skipped > 0) first = unit;
         }
         if (first)

@@ -154,11 +154,6 @@ static cm_status handover_make(handover *h, cm_error *error) {
                : cm_fail_memory(error, (n + 2 * m) * members * sizeof(double));
 }
 
-static void add_trouble(cm_fit_trouble *sum, const cm_fit_trouble *more) {
-    sum->skipped += more->skipped;
-    sum->roll_backs += more->roll_backs;
-}
-
 static void hand_over(const cm_eval_plan *plan, const cm_eval_parts *parts, int division, const char *member,
                       int number, handover *h) {
     const cm_eval_division *d = &parts->divisions[division];
@@ -167,14 +162,14 @@ static void hand_over(const cm_eval_plan *plan, const cm_eval_parts *parts, int 
     double *held = h->held + number * h->n_train, *test = h->test + number * h->n_test,
            *raw = h->raw + number * h->n_test;
     h->threshold[number] = whole->threshold;
-    add_trouble(&h->trouble, &whole->trouble);
+    cm_eval_add_trouble(&h->trouble, &whole->trouble);
     for (int64_t i = 0; i < whole->n_test; i++) {
         test[i] = cm_model_handed(affinity, whole->value[i]);
         raw[i] = whole->score[i];
     }
     for (int p = 0; p < h->n_parts; p++) {
         const cm_eval_unit *part = find_part(plan, parts, member, division, p);
-        add_trouble(&h->trouble, &part->trouble);
+        cm_eval_add_trouble(&h->trouble, &part->trouble);
         cm_inner_list(&d->inner, p, true, h->position);
         for (int64_t i = 0; i < part->n_test; i++)
             held[h->position[i]] = cm_model_handed(affinity, part->value[i]);
@@ -199,7 +194,7 @@ cm_status cm_eval_stage_run(const cm_eval_plan *plan, const cm_eval_parts *parts
                                        .held = h.n_parts ? h.held : NULL,
                                        .test = h.test};
         status = cm_eval_unit_run(plan, unit, &input, runtime, error);
-        add_trouble(&unit->trouble, &h.trouble);
+        cm_eval_add_trouble(&unit->trouble, &h.trouble);
     }
     handover_clear(&h);
     return status;

@@ -38,6 +38,11 @@ static cm_tensor numbers(const char *name, double *data, int64_t n) {
                        .bytes = (size_t)n * sizeof *data};
 }
 
+void cm_eval_add_trouble(cm_fit_trouble *sum, const cm_fit_trouble *more) {
+    sum->skipped += more->skipped;
+    sum->roll_backs += more->roll_backs;
+}
+
 static cm_seal seal_of(const char *key) {
     return (cm_seal){"crossmamba unit", 2, key, "a unit of this evaluation", "a unit of another evaluation"};
 }

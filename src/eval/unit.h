@@ -24,6 +24,8 @@ typedef struct cm_eval_unit {
     bool done;
 } cm_eval_unit;
 
+void cm_eval_add_trouble(cm_fit_trouble *sum, const cm_fit_trouble *more);
+
 /* What the units share. */
 typedef struct cm_eval_plan {
     cm_eval_request own;            /* the caller's, with the inner split chosen */

@@ -2,8 +2,10 @@
  * table kernel NAME in use, m being the side's training molecules:
  *
  *   kernel.a.code.NAME U8: their sparse counts, where one molecule's end and the next one's begin in
- *   kernel.a.start.NAME [m + 1] I64 (kernel/count_code.h); kernel.a.mean.NAME [m] F64: the mean kernel of
- * each to all kernel.a.place [pairs] I32: the molecules of the training pairs; kernel.weight [pairs] F64
+ *   kernel.a.start.NAME [m + 1] I64 (kernel/count_code.h)
+ *   kernel.a.mean.NAME [m] F64: the mean kernel of each to all
+ *   kernel.a.place [pairs] I32: the molecules of the training pairs
+ *   kernel.weight [pairs] F64
  *
  * Counts of short words and of surroundings of atoms tell much about a training molecule; the card says so.
  */
