@@ -21,8 +21,8 @@ demo: build
 check: build
 	@sh tools/check.sh $(BUILD)
 
-## make check-long    the whole fault sweeps (hours)
-check-long: build
+## make check-long    the whole fault sweeps, and what the fuzzers' seeds reach (hours)
+check-long: build fuzz-coverage
 	@meson test -C $(BUILD) --no-rebuild --benchmark --suite long --print-errorlogs --verbose
 
 ## make deps          install missing Debian packages (as root or with sudo)

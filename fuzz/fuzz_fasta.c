@@ -16,6 +16,10 @@ static void normalise(const cm_fasta_record *record, cm_molecule_type type) {
     cm_status status = cm_sequence_normalise(type, record->sequence, record->length, out, &length, &report,
                                              "input", record->name, &error);
     if (status == CM_OK && (length > record->length || strlen(out) != length)) abort();
+    int64_t count[26] = {0}, others = 0, faults = 0;
+    cm_sequence_faults(type, record->sequence, record->length, count, &others);
+    for (int i = 0; i < 26; i++) faults += count[i];
+    if (status == CM_OK && faults + others > 0) abort();
     free(out);
 }
 

@@ -30,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tokens(text, size);
     if (cm_chem_canonical(text, canonical, sizeof canonical, "input", "it", &error) == CM_OK) {
         cm_chem_morgan(text, 64, print, &error);
+        cm_chem_surroundings(text, 64, print, &error);
         if (cm_chem_graph_make(&graph, text, &error) == CM_OK) {
             if (graph.n_atoms < 1 || graph.n_atoms > 1000) abort();
             fuzz_touch(graph.number, (size_t)graph.n_atoms * sizeof *graph.number);

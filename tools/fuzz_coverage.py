@@ -18,7 +18,10 @@ LEAST = 90.0
 # target -> [(file, text where the parser begins or None, text where it ends or None)]
 PARSERS = {
     "safetensors": [("src/io/safetensors.c", "---- reading ----", "---- writing ----")],
-    "model": [("src/model/model_file.c", "---- reading ----", None), ("src/model/card.c", "static cm_status text_member", None)],
+    "model": [("src/model/model_file.c", "---- reading ----", None), ("src/model/card.c", "static cm_status text_member", None),
+              ("src/model/kernel_kind.c", "static cm_status finite_member", "static cm_status list_side"),
+              ("src/kernel/kernel_features.c", "---- vectors from code ----", "---- vectors of molecules ----"),
+              ("src/kernel/count_code.c", "Adds the rest of a number", None)],
     "torch": [("src/io/torch_file.c", None, None), ("src/io/unpickle.c", None, None), ("src/io/unpickle_globals.c", None, None)],
     "npy": [("src/io/npy.c", None, "cm_status cm_npy_write"), ("src/io/npy_header.c", None, "static const char *descr_of")],
     "config": [("src/io/json.c", None, None), ("src/encoders/transformer_load.c", "---- config ----", None)],
@@ -27,17 +30,20 @@ PARSERS = {
     "smiles": [("src/bio/smiles.c", None, None), ("src/bio/chem.cpp", None, None)],
     "tokenizer": [("src/bio/tokenizer_files.c", None, None), ("src/bio/vocabulary.c", None, None), ("src/bio/tokenizer.c", None, None),
                   ("src/bio/bpe.c", None, None)],
-    "checkpoint": [("src/train/checkpoint.c", "---- reading ----", "---- cleaning ----"), ("src/io/sealed.c", "static cm_status check_format", None)],
-    "report": [(f"src/eval/report_{part}.c", None, "---- cards ----") for part in ("read", "summary", "record", "audit", "charts", "learning")],
+    "checkpoint": [("src/train/checkpoint.c", "---- reading ----", "---- cleaning ----"), ("src/io/sealed.c", "static cm_status check_hash", None)],
+    "report": [("src/eval/report_audit.c", None, "---- cards ----"),
+               *((f"src/eval/report_{part}.c", None, None) for part in ("read", "summary", "record", "charts", "learning"))],
 }
 
 
 def part(file, begin, end):
     """The line numbers of the parser in file."""
     lines = (SOURCE / file).read_text().split("\n")
-    first = next((i for i, line in enumerate(lines, 1) if begin and begin in line), 1)
-    last = next((i for i, line in enumerate(lines, 1) if end and end in line), len(lines))
-    return range(first, last + 1)
+    at = {text: next((i for i, line in enumerate(lines, 1) if text in line), None) for text in (begin, end) if text}
+    for text, line in at.items():
+        if line is None:
+            sys.exit(f"{file} has no '{text}' any more: mend PARSERS")
+    return range(at.get(begin, 1), at.get(end, len(lines)) + 1)
 
 
 def measured(target):

@@ -11,6 +11,7 @@ extern "C" {
 #include <GraphMol/SmilesParse/SmilesParse.h>
 #include <GraphMol/SmilesParse/SmilesWrite.h>
 #include <RDGeneral/versions.h>
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -204,7 +205,9 @@ template <typename Body> cm_status guarded(const source &from, Body body) {
     } catch (const std::bad_alloc &) {
         return cm_fail_memory(from.error, 0);
     } catch (const std::exception &thrown) {
-        return refuse(from, "a molecule that RDKit accepts", thrown.what());
+        auto found = cm_format("%s", thrown.what());
+        std::replace(found.text, found.text + std::strlen(found.text), '\n', ' ');
+        return refuse(from, "a molecule that RDKit accepts", found.text);
     } catch (...) {
         return refuse(from, "a molecule that RDKit accepts", "one that it refuses");
     }

@@ -121,7 +121,18 @@ static void make_bridges(const bad_row *row, const char *path) {
             "predict --model rna-molecule --a examples/rna.fasta --b IN --out OUT --quiet" \
     }
 
+/* PubChem CID 102128817: without a limit RDKit searches its rings for hours and takes 200 GB (issues 1281,
+ * 1360). */
+#define CAGE                                                                                  \
+    "COC1=CC=C(C=C1)C2C3=C(C=CC4=CC=CC=C43)OC5=CC6=C(C=C5)C7=NC8=C9C=CC1=CC9=C(N8)N=C3C4=C5"  \
+    "C=CC(=C4)OC4=C(C(C8=C(C=CC9=CC=CC=C98)OC8=CC9=C(C=C8)C8=NC9=NC9=C%10C=C(C=CC%10=C(N9)N=" \
+    "C9C%10=C(C=C(C=C%10)OC%10=C2C2=CC=CC=C2C=C%10)C(=N9)NC2=NC(=N8)C8=C2C=C(C=C8)OC2=C(C(C8" \
+    "=C(C=CC9=CC=CC=C98)OC8=CC9=C(C=C8)C(=NC5=N3)N=C9NC6=N7)C3=CC=C(C=C3)OC)C3=CC=CC=C3C=C2)" \
+    "OC2=C(C(C3=C(O1)C=CC1=CC=CC=C13)C1=CC=C(C=C1)OC)C1=CC=CC=C1C=C2)C1=CC=C(C=C1)OC)C1=CC=C" \
+    "C=C1C=C4"
+
 static const bad_row giants[] = {
+    GIANT("PubChem CID 102128817", CAGE, 1, CM_DATA, "expected a molecule that RDKit accepts"),
     GIANT("1,000 atoms", "C", 1000, CM_OK, "1 molecules"),
     GIANT("1,001 atoms", "C", 1001, CM_DATA, "record m: found 1001 atoms, expected at most 1000 atoms"),
     GIANT("5,000 atoms", "C", 5000, CM_DATA, "found 5000 atoms"),

@@ -1,6 +1,7 @@
 """crossmamba-h5: test_h5.py PROGRAM SOURCE. What it writes is checked with h5py where that is installed, else with
 h5dump, else only by reading it back; what it must read are the files of tests/fixtures/h5. What it must refuse is in
-tests/bad_input/test_bad_h5.c."""
+tests/bad_input/test_bad_h5.c, and every file of the folder that CROSSMAMBA_HOSTILE_H5 names, when it is set (the HDF
+Group's collection of reproducers, cve_hdf5/cvefiles)."""
 import json
 import os
 import re
@@ -119,6 +120,21 @@ GOOD = {
 }
 
 
+def hostile(folder, out):
+    """Each file is read, or refused in one line that names it; within 10 s, without a signal, nothing written otherwise."""
+    codes = {}
+    for name in sorted(os.listdir(folder)):
+        if os.path.exists(out):
+            os.remove(out)
+        done = subprocess.run([program, "from", os.path.join(folder, name), out], capture_output=True, timeout=10)
+        text = done.stdout + done.stderr
+        check(done.returncode in (0, 1, 3), f"{name}: ended with {done.returncode}: {text}")
+        check(os.path.exists(out) == (done.returncode == 0), f"{name}: output and exit code {done.returncode} disagree")
+        check(done.returncode == 0 or text.count(b"\n") == 1 and name.encode() in text, f"{name}: {text}")
+        codes[done.returncode] = codes.get(done.returncode, 0) + 1
+    print(f"{sum(codes.values())} hostile files:", ", ".join(f"{count} with exit code {code}" for code, count in sorted(codes.items())))
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         first, h5, back = round_trips(folder)
@@ -132,6 +148,8 @@ def main():
         check(run("to", first)[0] == 2 and run()[0] == 2, "usage")
         code, text = run("--help")
         check(code == 0 and "TRUSTED" in text, "help")
+        if "CROSSMAMBA_HOSTILE_H5" in os.environ:
+            hostile(os.environ["CROSSMAMBA_HOSTILE_H5"], back)
     print("checked with", "h5py" if h5py else "h5dump" if shutil.which("h5dump") else "its own reader")
 
 
