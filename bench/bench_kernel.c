@@ -138,7 +138,7 @@ static void run_unit(bench *b, int f, double *value, double *decision, double *l
     bool affinity = b->dataset->task->affinity;
     cm_kernel_request r = {.affinity = affinity,
                            .features = {b->features[0], b->features[1]},
-                           .train = {column[0], column[1], n_train},
+                           .train = {.a = column[0], .b = column[1], .n = n_train},
                            .label = train_label,
                            .cold = b->cold,
                            .seed = 1};
@@ -152,7 +152,7 @@ static void run_unit(bench *b, int f, double *value, double *decision, double *l
         metrics(affinity, score, train_label, n_train, model->threshold);
         exit(0);
     }
-    cm_pair_list test = {column[2], column[3], n_test};
+    cm_pair_list test = {.a = column[2], .b = column[3], .n = n_test};
     check(cm_kernel_scores(model, (const cm_kernel_features *const[2]){b->features[0], b->features[1]}, &test,
                            score, NULL, &error),
           &error);

@@ -34,7 +34,8 @@ typedef struct inner_fold {
     int64_t *train, *held; /* numbers of pairs, owned */
     int64_t n_train, n_held;
     cm_pair_list held_pairs;
-    int32_t *columns; /* memory of all pair columns, owned */
+    int32_t *columns;    /* memory of all pair columns, owned */
+    int64_t *held_order; /* owned */
     cm_pair_solver *solver;
 } inner_fold;
 
@@ -87,7 +88,9 @@ static cm_status fold_make(inner_fold *fold, const cm_kernel_task *task, int32_t
     fold->train = cm_new(n, sizeof *fold->train);
     fold->held = cm_new(n, sizeof *fold->held);
     fold->columns = cm_new(4 * n, sizeof *fold->columns);
-    if (!fold->train || !fold->held || !fold->columns) return cm_fail_memory(error, n * 32);
+    fold->held_order = cm_new(n, sizeof *fold->held_order);
+    if (!fold->train || !fold->held || !fold->columns || !fold->held_order)
+        return cm_fail_memory(error, n * 40);
     int32_t *column[4];
     for (size_t c = 0; c < 4; c++) column[c] = fold->columns + c * n;
     for (int64_t i = 0; i < task->pairs.n; i++) {
@@ -98,10 +101,11 @@ static cm_status fold_make(inner_fold *fold, const cm_kernel_task *task, int32_t
         column[is == ROLE_HELD ? 2 : 0][at] = task->pairs.a[i];
         column[is == ROLE_HELD ? 3 : 1][at] = task->pairs.b[i];
     }
-    fold->held_pairs = (cm_pair_list){column[2], column[3], fold->n_held};
-    cm_pair_list train = {column[0], column[1], fold->n_train};
-    return cm_pair_solver_create(&fold->solver, task->side[0].features->n, task->side[1].features->n, &train,
-                                 error);
+    int64_t m = task->side[0].features->n, q = task->side[1].features->n;
+    fold->held_pairs = (cm_pair_list){column[2], column[3], fold->n_held, fold->held_order};
+    CM_TRY(cm_pair_order(fold->held_order, &fold->held_pairs, m, q, error));
+    cm_pair_list train = {.a = column[0], .b = column[1], .n = fold->n_train};
+    return cm_pair_solver_create(&fold->solver, m, q, &train, error);
 }
 
 static cm_status make_folds(search *s, cm_error *error) {
@@ -128,6 +132,7 @@ static void search_clear(search *s) {
         cm_free(s->folds[f].train);
         cm_free(s->folds[f].held);
         cm_free(s->folds[f].columns);
+        cm_free(s->folds[f].held_order);
         cm_pair_solver_destroy(s->folds[f].solver);
     }
     for (int side = 0; side < 2; side++) {

@@ -94,7 +94,7 @@ static cm_status fit(cm_kernel_model *model, const cm_kernel_request *r, cm_erro
     CM_TRY(make_sides(model, r, error));
     cm_kernel_task task = {.affinity = r->affinity,
                            .side = model->side,
-                           .pairs = {model->place[0], model->place[1], r->train.n},
+                           .pairs = {.a = model->place[0], .b = model->place[1], .n = r->train.n},
                            .label = r->label,
                            .cold = r->cold,
                            .seed = r->seed,

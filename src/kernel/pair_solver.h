@@ -16,11 +16,16 @@ typedef struct cm_pair_kernel {
     int64_t m, q;
 } cm_pair_kernel;
 
-/* n pairs of molecules by number, not owned. */
+/* n pairs of molecules by number, not owned. order: 0 to n - 1 as cm_pair_order puts them, or NULL. */
 typedef struct cm_pair_list {
     const int32_t *a, *b;
     int64_t n;
+    const int64_t *order;
 } cm_pair_list;
+
+/* The order in which a product touches as few cache lines as it can, for pairs of m and q molecules: tiles of
+ * rows of B, and in a tile the pairs of one row of sums together. */
+cm_status cm_pair_order(int64_t *order, const cm_pair_list *pairs, int64_t m, int64_t q, cm_error *error);
 
 typedef struct cm_pair_solver cm_pair_solver;
 
@@ -29,7 +34,7 @@ cm_status cm_pair_solver_create(cm_pair_solver **solver, int64_t m, int64_t q, c
                                 cm_error *error);
 void cm_pair_solver_destroy(cm_pair_solver *solver);
 
-/* out[i] = sum over training pairs j of K[pair i of asked, j] v[j]. */
+/* out[i] = sum over training pairs j of K[pair i of asked, j] v[j]. The order of asked changes no bit. */
 void cm_pair_apply(cm_pair_solver *solver, const cm_pair_kernel *kernel, const double *v,
                    const cm_pair_list *asked, double *out, cm_team *team);
 

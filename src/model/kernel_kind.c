@@ -224,7 +224,7 @@ static cm_status score(cm_scorer *scorer, const int64_t *index, int64_t n, doubl
     for (int64_t i = 0; i < n; i++)
         for (int side = 0; side < 2; side++)
             number[side * n + i] = scorer->dataset->pairs[index[i]].entity[side];
-    cm_pair_list pairs = {number, number + n, n};
+    cm_pair_list pairs = {.a = number, .b = number + n, .n = n};
     cm_status status = cm_kernel_scorer_run(scorer->state, &pairs, out, error);
     cm_free(number);
     for (int64_t i = 0; i < n && spread; i++) spread[i] = NAN;

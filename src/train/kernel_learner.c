@@ -82,7 +82,7 @@ static cm_status learn(cm_model *model, const cm_fit_request *r, const columns *
     CM_TRY(cm_kernel_inputs_get(r->features->kernels, r->dataset, features, error));
     cm_kernel_request request = {.affinity = model->task->affinity,
                                  .features = {features[0], features[1]},
-                                 .train = {c->number[0], c->number[1], r->n},
+                                 .train = {.a = c->number[0], .b = c->number[1], .n = r->n},
                                  .label = c->label,
                                  .seed = (uint64_t)r->options->seed,
                                  .team = team};

@@ -2,12 +2,13 @@
 #include "trees/boosting.h"
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "ops/vmath.h"
 #include "trees/bins.h"
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
-enum { KEY_ROWS = 0x626f6f73, KEY_COLUMNS, LEAF = -1, COLUMN_GRAIN = 16, ROW_GRAIN = 64 };
+enum { KEY_ROWS = 0x626f6f73, KEY_COLUMNS, LEAF = -1, COLUMN_GRAIN = 16, ROW_GRAIN = 64, CHUNK = 512 };
 
 typedef struct node {
     int32_t column; /* LEAF, or the column that cut is for: values up to it go left */
@@ -150,27 +151,60 @@ static void fill_bins(const growth *g, int64_t c, int b, sum *bin) {
     int32_t common = g->bins.common[c], bins = g->bins.count[c];
     sum rest = g->all;
     memset(bin, 0, (size_t)bins * sizeof *bin);
-    for (int64_t k = 0; k < g->n_items[b]; k++)
-        if (of[items[k]] != common) add(&bin[of[items[k]]], &sums[k]);
+    for (int64_t begin = 0; begin < g->n_items[b]; begin += CHUNK) {
+        int64_t n = g->n_items[b] - begin < CHUNK ? g->n_items[b] - begin : CHUNK;
+        uint8_t at[CHUNK];
+        uint16_t which[CHUNK];
+        int64_t others = 0;
+        for (int64_t k = 0; k < n; k++) { /* no branch: which bin an item is in cannot be guessed */
+            at[others] = of[items[begin + k]];
+            which[others] = (uint16_t)k;
+            others += at[others] != common;
+        }
+        for (int64_t k = 0; k < others; k++) add(&bin[at[k]], &sums[begin + which[k]]);
+    }
     for (int32_t at = 0; at < bins; at++)
         rest = (sum){rest.g - bin[at].g, rest.h - bin[at].h, rest.rows - bin[at].rows};
     bin[common] = rest;
 }
 
-static split search_column(const growth *g, int64_t c) {
+/* Left sums of the splits of a column that leave enough rows on both sides, field by field. */
+typedef struct splits {
+    double g[CM_BINS_MAX], h[CM_BINS_MAX], gain[CM_BINS_MAX];
+    int32_t bin[CM_BINS_MAX], n;
+} splits;
+
+static void list_splits(const growth *g, int64_t c, splits *list) {
     sum bin[CM_BINS_MAX], left = {0};
-    split best = {.column = (int32_t)c};
-    double ridge = g->options->ridge, whole = quality(&g->all, ridge), fewest = (double)g->options->leaf;
+    double fewest = (double)g->options->leaf;
+    list->n = 0;
     fill_bins(g, c, cm_bins_block(&g->bins, c), bin);
     for (int32_t at = 0; at + 1 < g->bins.count[c]; at++) {
         if (bin[at].rows == 0) continue;
         add(&left, &bin[at]);
-        sum right = {g->all.g - left.g, g->all.h - left.h, g->all.rows - left.rows};
-        if (right.rows < fewest) break;
+        if (g->all.rows - left.rows < fewest) break;
         if (left.rows < fewest) continue;
-        double gain = quality(&left, ridge) + quality(&right, ridge) - whole;
-        if (gain > best.gain) best = (split){(int32_t)c, at, gain};
+        list->g[list->n] = left.g;
+        list->h[list->n] = left.h;
+        list->bin[list->n++] = at;
     }
+}
+
+/* Divisions beside each other in vector registers. */
+CM_CLONES static void judge_splits(splits *list, sum all, double ridge, double whole) {
+    for (int32_t i = 0; i < list->n; i++) {
+        double g = list->g[i], h = list->h[i], right_g = all.g - g, right_h = all.h - h;
+        list->gain[i] = g * g / (h + ridge) + right_g * right_g / (right_h + ridge) - whole;
+    }
+}
+
+static split search_column(const growth *g, int64_t c) {
+    splits list;
+    split best = {.column = (int32_t)c};
+    list_splits(g, c, &list);
+    judge_splits(&list, g->all, g->options->ridge, quality(&g->all, g->options->ridge));
+    for (int32_t i = 0; i < list.n; i++)
+        if (list.gain[i] > best.gain) best = (split){(int32_t)c, list.bin[i], list.gain[i]};
     return best;
 }
 

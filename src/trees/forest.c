@@ -2,6 +2,7 @@
 #include "trees/forest.h"
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "ops/vmath.h"
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -42,11 +43,13 @@ typedef struct growth {
 typedef struct sprout {
     const growth *g;
     tree *tree;
-    int32_t *rows, *spare;     /* [n] rows of the open nodes; for the partition */
-    double *label;             /* [n + LANES] of the node's rows */
-    float *value, *goes;       /* [n + LANES] one column of them; 1 where a row goes left, else 0 */
-    int32_t *columns, *drawn;  /* [width] columns in order; the place of each draw of a node */
-    struct open_node *pending; /* [n + 1] */
+    int32_t *rows, *spare;            /* [n] rows of the open nodes; for the partition */
+    double *label;                    /* [n + LANES] of the node's rows */
+    float *value, *goes;              /* [n + LANES] one column of them; 1 where a row goes left, else 0 */
+    int32_t *items[CM_FOREST_BLOCKS]; /* [n] which items of a block they read, once a column asked */
+    bool listed[CM_FOREST_BLOCKS];    /* whether they are those of the node */
+    int32_t *columns, *drawn;         /* [width] columns in order; the place of each draw of a node */
+    struct open_node *pending;        /* [n + 1] */
 } sprout;
 
 typedef struct open_node {
@@ -70,6 +73,7 @@ static void sprout_clear(sprout *s) {
     cm_free(s->columns);
     cm_free(s->drawn);
     cm_free(s->pending);
+    for (int b = 0; b < CM_FOREST_BLOCKS; b++) cm_free(s->items[b]);
 }
 
 static bool sprout_make(sprout *s) {
@@ -85,6 +89,8 @@ static bool sprout_make(sprout *s) {
     if (!s->rows || !s->spare || !s->label || !s->value || !s->goes || !s->columns || !s->drawn ||
         !s->pending)
         return false;
+    for (int b = 0; b < s->g->table->n_blocks; b++)
+        if (!(s->items[b] = cm_new(n, sizeof *s->items[b]))) return false;
     for (size_t i = 0; i < n; i++) s->rows[i] = (int32_t)s->g->index[i];
     for (int32_t c = 0; c < s->g->width; c++) s->columns[c] = c;
     return true;
@@ -102,41 +108,54 @@ static bool add_nodes(tree *t, int count) {
     return true;
 }
 
-/* Copies the node's part of a column to value, with infinities behind it; false when it is constant. Lanes
- * run beside each other, so that the compiler can use vectors. */
-static bool gather(const sprout *s, const open_node *o, int32_t c, float *least, float *most) {
-    cm_forest_column from = cm_forest_column_of(s->g->table, c);
-    int64_t n = o->end - o->begin;
-    const int32_t *rows = s->rows + o->begin;
-    float *value = s->value, low[LANES], high[LANES];
-    if (from.item)
-        for (int64_t k = 0; k < n; k++) value[k] = from.value[from.item[rows[k]]];
-    else
-        for (int64_t k = 0; k < n; k++) value[k] = from.value[rows[k]];
-    for (int l = 0; l < LANES; l++) low[l] = high[l] = value[n + l] = value[0];
-    for (int64_t i = 0; i < n; i += LANES)
-        for (int l = 0; l < LANES; l++) {
-            low[l] = value[i + l] < low[l] ? value[i + l] : low[l];
-            high[l] = value[i + l] > high[l] ? value[i + l] : high[l];
-        }
-    for (int l = 0; l < LANES; l++) {
-        low[0] = low[l] < low[0] ? low[l] : low[0];
-        high[0] = high[l] > high[0] ? high[l] : high[0];
-        value[n + l] = INFINITY;
+/* The items that a node's rows read in a block: looked up once a node, not once a column. */
+static const int32_t *items_of(sprout *s, const open_node *o, int b) {
+    const int32_t *rows = s->rows + o->begin, *item = s->g->table->block[b].item;
+    if (!item) return rows;
+    if (!s->listed[b])
+        for (int64_t k = 0; k < o->end - o->begin; k++) s->items[b][k] = item[rows[k]];
+    s->listed[b] = true;
+    return s->items[b];
+}
+
+/* Eight numbers in a vector register, and what a comparison of them gives. */
+typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t choices __attribute__((vector_size(4 * LANES)));
+
+/* The least and the largest of value[n], which the first one follows LANES times. */
+CM_CLONES static void find_range(const float *value, int64_t n, float *least, float *most) {
+    lanes low = *(const lanes *)(value + n), high = low;
+    for (int64_t i = 0; i < n; i += LANES) {
+        lanes next = *(const lanes *)(value + i);
+        choices lower = next<low, higher = next> high;
+        low = (lanes)(((choices)next & lower) | ((choices)low & ~lower));
+        high = (lanes)(((choices)next & higher) | ((choices)high & ~higher));
     }
     *least = low[0];
     *most = high[0];
-    return low[0] < high[0];
+    for (int l = 1; l < LANES; l++) {
+        *least = low[l] < *least ? low[l] : *least;
+        *most = high[l] > *most ? high[l] : *most;
+    }
 }
 
-/* Judges one cut of the gathered column. Labels behind the node's are 0, values are past every cut. */
-static void consider(const sprout *s, int64_t n, double sum, split next, split *best) {
+/* Copies a column's numbers of items[n] to value, with infinities behind them; false when it is constant. */
+static bool gather(const float *restrict column, const int32_t *restrict items, int64_t n,
+                   float *restrict value, float *least, float *most) {
+    for (int64_t k = 0; k < n; k++) value[k] = column[items[k]];
+    for (int l = 0; l < LANES; l++) value[n + l] = value[0];
+    find_range(value, n, least, most);
+    for (int l = 0; l < LANES; l++) value[n + l] = INFINITY;
+    return *least < *most;
+}
+
+/* Number and label sum of what goes left at a cut of the gathered column. Labels behind the node's are 0,
+ * values are past every cut. */
+CM_CLONES static void sum_left(const float *restrict value, const double *restrict label, int64_t n,
+                               float cut, float *restrict goes, double *count, double *sum) {
     double sums[LANES] = {0}, counts[LANES] = {0}, left = 0, n_left = 0;
-    const float *value = s->value;
-    const double *label = s->label;
-    float *goes = s->goes;
     int64_t padded = (n + LANES - 1) / LANES * LANES;
-    for (int64_t i = 0; i < padded; i++) goes[i] = value[i] <= next.cut ? 1.0F : 0.0F;
+    for (int64_t i = 0; i < padded; i++) goes[i] = value[i] <= cut ? 1.0F : 0.0F;
     for (int64_t i = 0; i < padded; i += LANES)
         for (int l = 0; l < LANES; l++) {
             counts[l] += (double)goes[i + l];
@@ -146,6 +165,14 @@ static void consider(const sprout *s, int64_t n, double sum, split next, split *
         n_left += counts[l];
         left += sums[l];
     }
+    *count = n_left;
+    *sum = left;
+}
+
+/* Judges one cut of the gathered column. */
+static void consider(const sprout *s, int64_t n, double sum, split next, split *best) {
+    double left, n_left;
+    sum_left(s->value, s->label, n, next.cut, s->goes, &n_left, &left);
     double n_right = (double)n - n_left, fewest = (double)s->g->options->leaf;
     if (n_left < fewest || n_right < fewest) return;
     next.gain = left * left / n_left + (sum - left) * (sum - left) / n_right;
@@ -162,6 +189,7 @@ static void swap(int32_t *columns, int64_t i, int64_t k) {
  * the swaps are taken back, so that a draw depends on its node alone. */
 static split choose(sprout *s, const open_node *o, double sum) {
     split best = {.column = LEAF, .gain = -1};
+    for (int b = 0; b < CM_FOREST_BLOCKS; b++) s->listed[b] = false;
     int64_t width = s->g->width, used = 0, draws = 0;
     uint64_t key = cm_rng_key(o->key, KEY_CUT, 0);
     for (; draws < width && used < s->g->tried; draws++) {
@@ -169,7 +197,9 @@ static split choose(sprout *s, const open_node *o, double sum) {
         int64_t at = draws + (int64_t)cm_rng_below(key, (uint64_t)(2 * draws), (uint64_t)(width - draws));
         s->drawn[draws] = (int32_t)at;
         swap(s->columns, draws, at);
-        if (!gather(s, o, s->columns[draws], &least, &most)) continue;
+        cm_forest_column from = cm_forest_column_of(s->g->table, s->columns[draws]);
+        const int32_t *items = items_of(s, o, from.block);
+        if (!gather(from.value, items, o->end - o->begin, s->value, &least, &most)) continue;
         used++;
         double share = cm_rng_uniform(key, (uint64_t)(2 * draws + 1));
         float cut = (float)((double)least + share * ((double)most - (double)least));

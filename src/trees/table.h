@@ -24,6 +24,7 @@ typedef struct cm_forest_table {
 typedef struct cm_forest_column {
     const float *value;
     const int32_t *item;
+    int block;
 } cm_forest_column;
 
 static inline int64_t cm_forest_width(const cm_forest_table *table) {
@@ -36,7 +37,7 @@ static inline cm_forest_column cm_forest_column_of(const cm_forest_table *table,
     int b = 0;
     for (; c >= table->block[b].width; b++) c -= table->block[b].width;
     const cm_forest_block *block = &table->block[b];
-    return (cm_forest_column){block->value + c * block->items, block->item};
+    return (cm_forest_column){block->value + c * block->items, block->item, b};
 }
 
 static inline float cm_forest_cell(cm_forest_column column, int64_t row) {

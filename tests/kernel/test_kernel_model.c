@@ -65,13 +65,13 @@ static void clear(made *s) {
 static cm_kernel_request request_of(const made *s, int64_t n) {
     return (cm_kernel_request){.affinity = s->affinity,
                                .features = {s->features[0], s->features[1]},
-                               .train = {s->column[0], s->column[1], n},
+                               .train = {.a = s->column[0], .b = s->column[1], .n = n},
                                .label = s->label,
                                .seed = 5};
 }
 
 static void scores_of(const made *s, const cm_kernel_model *model, double *score, cm_team *team) {
-    cm_pair_list asked = {s->column[0] + PAIRS, s->column[1] + PAIRS, TESTED};
+    cm_pair_list asked = {.a = s->column[0] + PAIRS, .b = s->column[1] + PAIRS, .n = TESTED};
     assert_int_equal(cm_kernel_scores(model,
                                       (const cm_kernel_features *const[2]){s->features[0], s->features[1]},
                                       &asked, score, team, NULL),

@@ -52,7 +52,7 @@ static problem make(int64_t m, int64_t q, int64_t n, uint64_t seed) {
         for (int64_t j = 0; j < n; j++)
             p.dense[i * n + j] = p.a[p.pa[i] * m + p.pa[j]] * p.b[p.pb[i] * q + p.pb[j]];
     p.kernel = (cm_pair_kernel){p.a, p.b, m, q};
-    p.pairs = (cm_pair_list){p.pa, p.pb, n};
+    p.pairs = (cm_pair_list){.a = p.pa, .b = p.pb, .n = n};
     return p;
 }
 
@@ -106,6 +106,33 @@ static void product_equals_the_dense_one(void **state) {
     }
 }
 
+/* Rows of B as long as half a tile and longer than a tile, so that tiles hold two rows and one. */
+static void order_changes_no_bit(void **state) {
+    (void)state;
+    enum { N = 60 };
+    static const int64_t sizes[] = {5, 1 << 15, 70000};
+    for (size_t c = 0; c < sizeof sizes / sizeof *sizes; c++) {
+        int64_t q = sizes[c], order[N], at[N], seen[N] = {0};
+        double plain[N], ordered[N];
+        problem p = make(4, 5, N, 3);
+        assert_int_equal(cm_pair_order(order, &p.pairs, p.m, q, NULL), CM_OK);
+        int64_t rows = q < 1 << 16 ? (1 << 16) / q : 1;
+        for (int64_t k = 0; k < N; k++) {
+            seen[order[k]]++;
+            at[k] = (p.pb[order[k]] / rows * p.m + p.pa[order[k]]) * N + order[k];
+        }
+        for (int64_t k = 0; k < N; k++) assert_true(seen[k] == 1 && (k == 0 || at[k - 1] < at[k]));
+        cm_pair_solver *solver = NULL;
+        assert_int_equal(cm_pair_solver_create(&solver, p.m, p.q, &p.pairs, NULL), CM_OK);
+        cm_pair_apply(solver, &p.kernel, p.y, &p.pairs, plain, NULL);
+        p.pairs.order = order;
+        cm_pair_apply(solver, &p.kernel, p.y, &p.pairs, ordered, NULL);
+        assert_memory_equal(plain, ordered, sizeof plain);
+        cm_pair_solver_destroy(solver);
+        clear(&p);
+    }
+}
+
 static void weights_equal_the_cholesky_solution(void **state) {
     (void)state;
     static const double ridge[] = {0.01, 0.1, 0.5, 2, 30};
@@ -154,6 +181,7 @@ static void threads_change_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(product_equals_the_dense_one),
+        cmocka_unit_test(order_changes_no_bit),
         cmocka_unit_test(weights_equal_the_cholesky_solution),
         cmocka_unit_test(threads_change_nothing),
     };
