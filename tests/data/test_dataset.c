@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "close.h"
 #include "dataset_files.h"
 #include "fail_alloc.h"
 #include <math.h>
@@ -44,10 +45,10 @@ static void molecules_are_distinct_texts(void **state) {
     assert_string_equal(d->pairs[2].id[0], "twin");
     assert_string_equal(d->pairs[1].id[0], "r2");
     assert_string_equal(d->entities[1][1].text, "AAX");
-    assert_float_equal(d->entities[1][1].unknown, 1.0 / 3, 1e-12);
-    assert_float_equal(d->entities[1][0].unknown, 0, 0);
-    assert_float_equal(d->pairs[1].label, 0, 0);
-    assert_float_equal(d->pairs[2].label, 1, 0);
+    assert_close(d->entities[1][1].unknown, 1.0 / 3, 1e-12);
+    assert_close(d->entities[1][0].unknown, 0, 0);
+    assert_close(d->pairs[1].label, 0, 0);
+    assert_close(d->pairs[2].label, 1, 0);
     assert_int_equal(d->pairs[0].fold, -1);
     assert_non_null(strstr(((files *)*state)->said, "unknown residues (first: p2)"));
     cm_dataset_destroy(d);
@@ -97,7 +98,7 @@ static void binary_repeats(void **state) {
     d = make((cm_dataset_options){.task = &rna_protein, .labels = 1, .keep_duplicates = 1});
     add(state, d, A, B, pairs);
     assert_int_equal(d->n_pairs, 7);
-    assert_float_equal(d->pairs[4].label, 0, 0);
+    assert_close(d->pairs[4].label, 0, 0);
     cm_dataset_destroy(d);
 
     d = binary(0); /* without labels there is nothing to contradict */
@@ -114,11 +115,11 @@ static void affinity_repeats_are_averaged(void **state) {
     assert_int_equal(d->n_pairs, 2);
     assert_int_equal(d->n_entities[1], 2);
     assert_string_equal(d->entities[1][0].text, "CCO");
-    assert_float_equal(d->pairs[0].label, 4.5, 0);
+    assert_close(d->pairs[0].label, 4.5, 0);
     assert_non_null(strstr(((files *)*state)->said, "with the mean of their labels"));
     add(state, d, A, molecules, HEAD "r1\tm1\t-3e0\n"); /* the mean is of all three */
     assert_int_equal(d->n_pairs, 2);
-    assert_float_equal(d->pairs[0].label, 2, 0);
+    assert_close(d->pairs[0].label, 2, 0);
     cm_dataset_destroy(d);
 }
 

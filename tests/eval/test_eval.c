@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "close.h"
 #include "synthetic.h"
 #include <math.h>
 
@@ -195,7 +196,7 @@ static void test_coverage_comparison_and_scramble(void **state) {
     cm_runtime runtime = {.threads = 2};
     assert_int_equal(cm_eval(&r, d, keep, &l, &runtime, &error), CM_OK);
     const cm_eval_line *line = find(&l, "crossmamba", "Pearson", "all");
-    assert_float_equal(line->coverage, 0.9, 0.06);
+    assert_close(line->coverage, 0.9, 0.06);
     assert_true(line->width > 0.2 && line->width < 4);
     assert_string_equal(line->reference, "id-only");
     assert_true(line->difference_low > 0 && line->difference_low < line->difference && line->p < 0.05);
@@ -203,11 +204,11 @@ static void test_coverage_comparison_and_scramble(void **state) {
     const cm_eval_line *reference = find(&l, "id-only", "Pearson", "all");
     assert_string_equal(reference->reference, "");
     assert_true(isnan(reference->difference));
-    assert_float_equal(line->pooled - reference->pooled, line->difference, 1e-12);
+    assert_close(line->pooled - reference->pooled, line->difference, 1e-12);
     const cm_eval_line *scrambled = find_on(&l, "scrambled", "Pearson");
     assert_true(scrambled->units == 2 && scrambled->high < 0.5 && scrambled->low <= scrambled->high);
-    assert_float_equal(scrambled->p, 1.0 / 3, 1e-12);
-    assert_float_equal(find_on(&l, "scrambled", "RMSE")->p, 1.0 / 3, 1e-12); /* lower is better */
+    assert_close(scrambled->p, 1.0 / 3, 1e-12);
+    assert_close(find_on(&l, "scrambled", "RMSE")->p, 1.0 / 3, 1e-12); /* lower is better */
     r.reference = "gated";
     assert_int_equal(cm_eval(&r, d, keep, &l, NULL, &error), CM_USAGE);
     cm_dataset_destroy(d);

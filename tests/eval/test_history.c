@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "close.h"
 #include "eval/history.h"
 #include "fail_alloc.h"
 #include "synthetic.h"
@@ -241,13 +242,13 @@ static void factors_give_a_matrix_back(void **state) {
     assert_int_equal(cm_factors_make(&factors, R, C, row, column, value, (int64_t)R * C, NULL), CM_OK);
     double rest[3] = {0};
     for (int i = 0; i < R * C; i++) {
-        assert_float_equal(cm_factors_at(&factors, row[i], column[i], CM_FACTORS), value[i], 1e-10);
+        assert_close(cm_factors_at(&factors, row[i], column[i], CM_FACTORS), value[i], 1e-10);
         for (int rank = 0; rank < 3; rank++)
             rest[rank] += pow(value[i] - cm_factors_at(&factors, row[i], column[i], rank), 2);
     }
-    assert_float_equal(rest[0], 81 + 16 + 1, 1e-8);
-    assert_float_equal(rest[1], 16 + 1, 1e-8);
-    assert_float_equal(rest[2], 1, 1e-8);
+    assert_close(rest[0], 81 + 16 + 1, 1e-8);
+    assert_close(rest[1], 16 + 1, 1e-8);
+    assert_close(rest[2], 1, 1e-8);
     cm_factors_clear(&factors);
     assert_int_equal(cm_factors_make(&factors, R, C, row, column, value, 0, NULL), CM_OK); /* nothing known */
     assert_true(cm_factors_at(&factors, 3, 4, CM_FACTORS) == 0);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "close.h"
 #include "eval/similarity.h"
 #include "fail_alloc.h"
 #include <math.h>
@@ -30,7 +31,7 @@ static void small_cases(void **state) {
     for (int side = 0; side < 2; side++) {
         const float expected[9] = {1, 0.5f, 0, 0.5f, 1, 0, 0, 0, 1};
         assert_int_equal(s->n[side], 3);
-        for (int i = 0; i < 9; i++) assert_float_equal(s->value[side][i], expected[i], 1e-6);
+        for (int i = 0; i < 9; i++) assert_close(s->value[side][i], expected[i], 1e-6);
     }
     cm_similarity_destroy(s);
     cm_dataset_destroy(d);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "close.h"
 #include "data/dataset.h"
 #include "eval/predictor.h"
 #include "synthetic.h"
@@ -186,11 +187,11 @@ static void a_mean_is_a_mean(void **state) {
         for (int i = 0; i < 60; i++) {
             double expected =
                 affinity ? (a.score[i] + b.score[i]) / 2 : (logit(a.value[i]) + logit(b.value[i])) / 2;
-            assert_float_equal(mean.score[i], expected, 1e-4 * (1 + fabs(expected)));
-            if (!affinity) assert_float_equal(logit(mean.value[i]), expected, 1e-3 * (1 + fabs(expected)));
+            assert_close(mean.score[i], expected, 1e-4 * (1 + fabs(expected)));
+            if (!affinity) assert_close(logit(mean.value[i]), expected, 1e-3 * (1 + fabs(expected)));
         }
         if (!affinity)
-            assert_float_equal(logit(mean.threshold), (logit(a.threshold) + logit(b.threshold)) / 2, 1e-3);
+            assert_close(logit(mean.threshold), (logit(a.threshold) + logit(b.threshold)) / 2, 1e-3);
         cm_dataset_destroy(d);
         synthetic_remove(&s);
     }

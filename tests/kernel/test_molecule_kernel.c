@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "close.h"
 #include "fail_alloc.h"
 #include "kernel/kernel_side.h"
 #include <math.h>
@@ -54,31 +55,31 @@ static void values_by_hand(void **state) {
     text[1] = "AACNACA"; /* AAC 1, ACA 1 */
     text[2] = "GGGG";
     cm_kernel_features *f = features_of(CM_RNA, 3);
-    assert_float_equal(value(f, "rna3", 0, 0), 1, 1e-6);
-    assert_float_equal(value(f, "rna3", 0, 1), (sqrt(2) + 1) / 2 / sqrt(2), 1e-6);
-    assert_float_equal(value(f, "rna3", 1, 2), 0, 1e-12);
+    assert_close(value(f, "rna3", 0, 0), 1, 1e-6);
+    assert_close(value(f, "rna3", 0, 1), (sqrt(2) + 1) / 2 / sqrt(2), 1e-6);
+    assert_close(value(f, "rna3", 1, 2), 0, 1e-12);
     /* starts 0 .. 3 of 6 lie in quarters 0, 0, 1, 2; starts 0 and 4 of 7 in 0 and 2: AAC of quarter 0 is
      * common */
-    assert_float_equal(value(f, "rna-quarters", 0, 1), 1 / sqrt(4 * 2), 1e-6);
-    assert_float_equal(value(f, "rna5", 0, 1), 0, 1e-12); /* none in the second */
+    assert_close(value(f, "rna-quarters", 0, 1), 1 / sqrt(4 * 2), 1e-6);
+    assert_close(value(f, "rna5", 0, 1), 0, 1e-12); /* none in the second */
     cm_kernel_features_destroy(f);
 
     text[0] = "ARA"; /* gap 0: AR RA; gap 1: AA */
     text[1] = "AKA"; /* gap 1: AA */
     f = features_of(CM_PROTEIN, 2);
-    assert_float_equal(value(f, "gapped", 0, 1), 1.0 / 3, 1e-6);
-    assert_float_equal(value(f, "triads", 0, 1), 1, 1e-6); /* R and K are of one class */
-    assert_float_equal(value(f, "protein1", 0, 1), 2.0 / 3, 1e-6);
+    assert_close(value(f, "gapped", 0, 1), 1.0 / 3, 1e-6);
+    assert_close(value(f, "triads", 0, 1), 1, 1e-6); /* R and K are of one class */
+    assert_close(value(f, "protein1", 0, 1), 2.0 / 3, 1e-6);
     cm_kernel_features_destroy(f);
 
     text[0] = "CCO";
     text[1] = "CCO";
     text[2] = "CCN";
     f = features_of(CM_MOLECULE, 3);
-    assert_float_equal(value(f, "morgan-bits", 0, 1), 1, 1e-12);
+    assert_close(value(f, "morgan-bits", 0, 1), 1, 1e-12);
     /* by hand: C, the CH2 and its neighbourhood differ; only the methyl carbon (radius 0 and 1) and CH2 at
      * radius 0 are common: of 6 and 6 bits, 3 are shared */
-    assert_float_equal(value(f, "morgan-bits", 0, 2), 3.0 / 9, 1e-12);
+    assert_close(value(f, "morgan-bits", 0, 2), 3.0 / 9, 1e-12);
     cm_kernel_features_destroy(f);
 }
 
@@ -226,10 +227,10 @@ static void cross_kernel_repeats_the_training_matrix(void **state) {
         double gram[20 * 20], cross[20 * 20], few[3 * 20];
         cm_kernel_side_gram(&side, &shapes[s], gram);
         assert_int_equal(cm_kernel_side_cross(&side, &shapes[s], f, NULL, 20, cross, NULL, NULL), CM_OK);
-        for (int i = 0; i < 400; i++) assert_float_equal(gram[i], cross[i], 1e-12);
+        for (int i = 0; i < 400; i++) assert_close(gram[i], cross[i], 1e-12);
         assert_int_equal(cm_kernel_side_cross(&side, &shapes[s], f, odd, 3, few, NULL, NULL), CM_OK);
         for (int i = 0; i < 3; i++) assert_memory_equal(few + i * 20, cross + odd[i] * 20, 20 * sizeof *few);
-        if (shapes[s].gamma > 0) assert_float_equal(gram[21], 1 + shapes[s].constant, 1e-12);
+        if (shapes[s].gamma > 0) assert_close(gram[21], 1 + shapes[s].constant, 1e-12);
     }
     cm_kernel_side_clear(&side);
     cm_kernel_features_destroy(f);
@@ -242,7 +243,7 @@ static void a_single_molecule_is_its_own_mean(void **state) {
     assert_int_equal(cm_kernel_side_create(&side, features_of(CM_RNA, 1), NULL, NULL), CM_OK);
     double out = -1;
     cm_kernel_side_gram(&side, &(cm_kernel_shape){CM_MIX_ALL, 0, 0.25}, &out);
-    assert_float_equal(out, 0.25, 1e-12);
+    assert_close(out, 0.25, 1e-12);
     cm_kernel_side_clear(&side);
 }
 

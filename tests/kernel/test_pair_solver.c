@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "close.h"
 #include "kernel/pair_solver.h"
 #include <math.h>
 #include <stdlib.h>
@@ -99,7 +100,7 @@ static void product_equals_the_dense_one(void **state) {
         for (int64_t i = 0; i < p.n; i++) {
             double sum = 0;
             for (int64_t j = 0; j < p.n; j++) sum += p.dense[i * p.n + j] * p.y[j];
-            assert_float_equal(out[i], sum, 1e-11);
+            assert_close(out[i], sum, 1e-11);
         }
         cm_pair_solver_destroy(solver);
         clear(&p);

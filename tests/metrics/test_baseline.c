@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "close.h"
 #include "data/split.h"
 #include "fail_alloc.h"
 #include "metrics/baseline.h"
@@ -65,10 +66,10 @@ static void without_effects_there_is_nothing_to_find(void **state) {
     (void)state;
     int64_t n = grid(false, 0);
     cross(false, n, SIDE, SIDE, 5);
-    assert_float_equal(out[CM_BINARY_auroc], 0.5, 0.06);
+    assert_close(out[CM_BINARY_auroc], 0.5, 0.06);
     n = grid(true, 0);
     cross(true, n, SIDE, SIDE, 5);
-    assert_float_equal(out[CM_AFFINITY_pearson], 0, 0.1);
+    assert_close(out[CM_AFFINITY_pearson], 0, 0.1);
 }
 
 static void own_labels_are_not_seen(void **state) {
@@ -84,18 +85,39 @@ static void own_labels_are_not_seen(void **state) {
         if (!train[i]) assert_true(value[i] == before[i]);
 }
 
+/* What else is tested says nothing about a pair. */
+static void tested_pairs_do_not_see_each_other(void **state) {
+    (void)state;
+    for (int affinity = 0; affinity < 2; affinity++) {
+        int64_t n = grid(affinity, 1), kept = 0;
+        double before[MOST];
+        for (int64_t i = 0; i < n; i++) train[i] = fold[i] != 0;
+        assert_int_equal(cm_baseline_identity(affinity, a, b, label, train, n, SIDE, SIDE, before, NULL),
+                         CM_OK);
+        for (int64_t i = 0; i < n; i++) /* of the tested pairs every tenth stays */
+            if (train[i] || i % 10 == 0) {
+                a[kept] = a[i], b[kept] = b[i], label[kept] = label[i], train[kept] = train[i];
+                before[kept++] = before[i];
+            }
+        assert_int_equal(cm_baseline_identity(affinity, a, b, label, train, kept, SIDE, SIDE, value, NULL),
+                         CM_OK);
+        for (int64_t i = 0; i < kept; i++)
+            if (!train[i]) assert_true(value[i] == before[i]);
+    }
+}
+
 static void new_molecules_get_the_mean(void **state) {
     (void)state;
     for (int i = 0; i < 10; i++) a[i] = b[i] = i, label[i] = i + 1, train[i] = i < 9, value[i] = -7;
     assert_int_equal(cm_baseline_identity(true, a, b, label, train, 10, 10, 10, value, NULL), CM_OK);
-    assert_float_equal(value[9], 5, 1e-12);
-    assert_float_equal(value[0], -7, 0); /* training pairs are left alone */
+    assert_close(value[9], 5, 1e-12);
+    assert_close(value[0], -7, 0); /* training pairs are left alone */
     for (int i = 0; i < 10; i++) label[i] = 1;
     assert_int_equal(cm_baseline_identity(false, a, b, label, train, 10, 10, 10, value, NULL), CM_OK);
-    assert_float_equal(value[9], 10.0 / 11, 1e-12);
+    assert_close(value[9], 10.0 / 11, 1e-12);
     for (int i = 0; i < 10; i++) label[i] = i % 3 == 0;
     assert_int_equal(cm_baseline_identity(false, a, b, label, train, 10, 10, 10, value, NULL), CM_OK);
-    assert_float_equal(value[9], 1.0 / 3, 1e-6);
+    assert_close(value[9], 1.0 / 3, 1e-6);
 }
 
 static void unsuitable_input_is_refused(void **state) {
@@ -181,6 +203,7 @@ int main(void) {
         cmocka_unit_test(effects_of_molecules_are_found),
         cmocka_unit_test(without_effects_there_is_nothing_to_find),
         cmocka_unit_test(own_labels_are_not_seen),
+        cmocka_unit_test(tested_pairs_do_not_see_each_other),
         cmocka_unit_test(new_molecules_get_the_mean),
         cmocka_unit_test(unsuitable_input_is_refused),
         cmocka_unit_test(rpi369),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "close.h"
 #include "metrics/calibrate.h"
 #include <math.h>
 
@@ -24,9 +25,9 @@ static void binary_is_recovered(void **state) {
             label[i] = cm_rng_uniform(key, 4 * i + 100001) < 1 / (1 + exp(-p));
         }
         cm_calibration got = cm_calibrate(false, score, label, MOST);
-        assert_float_equal(got.slope / truth[c][0], 1, 0.05);
-        assert_float_equal(got.offset, truth[c][1], 0.1);
-        assert_float_equal(got.spread, 0, 0);
+        assert_close(got.slope / truth[c][0], 1, 0.05);
+        assert_close(got.offset, truth[c][1], 0.1);
+        assert_close(got.spread, 0, 0);
     }
 }
 
@@ -48,8 +49,8 @@ static void binary_meets_its_optimum(void **state) {
         sum += excess;
         moment += excess * score[i];
     }
-    assert_float_equal(sum, 0, 1e-6);
-    assert_float_equal(moment, 0, 1e-6);
+    assert_close(sum, 0, 1e-6);
+    assert_close(moment, 0, 1e-6);
 }
 
 static void separable_scores_stay_finite(void **state) {
@@ -57,20 +58,20 @@ static void separable_scores_stay_finite(void **state) {
     for (int i = 0; i < 20; i++) score[i] = i < 10 ? -500 - i : 500 + i, label[i] = i >= 10;
     cm_calibration got = cm_calibrate(false, score, label, 20);
     assert_true(got.slope > 0 && isfinite(got.slope) && isfinite(got.offset));
-    assert_float_equal(cm_calibrated(&got, false, 510), 11.0 / 12, 0.05);
-    assert_float_equal(cm_calibrated(&got, false, -510), 1.0 / 12, 0.05);
+    assert_close(cm_calibrated(&got, false, 510), 11.0 / 12, 0.05);
+    assert_close(cm_calibrated(&got, false, -510), 1.0 / 12, 0.05);
 }
 
 static void useless_scores_give_the_base_rate(void **state) {
     (void)state;
     for (int i = 0; i < 30; i++) score[i] = i, label[i] = i < 10;
     cm_calibration got = cm_calibrate(false, score, label, 30); /* reversed: the slope may not be negative */
-    assert_float_equal(got.slope, 0, 0);
+    assert_close(got.slope, 0, 0);
     double target = (10 * (11.0 / 12) + 20 * (1.0 / 22)) / 30;
-    assert_float_equal(cm_calibrated(&got, false, 5), target, 1e-12);
+    assert_close(cm_calibrated(&got, false, 5), target, 1e-12);
     for (int i = 0; i < 30; i++) score[i] = 0;
     got = cm_calibrate(false, score, label, 30);
-    assert_float_equal(cm_calibrated(&got, false, 0), target, 1e-9);
+    assert_close(cm_calibrated(&got, false, 0), target, 1e-9);
 }
 
 static void affinity_is_a_line(void **state) {
@@ -82,16 +83,16 @@ static void affinity_is_a_line(void **state) {
             label[i] = truth[c][0] * score[i] + truth[c][1] + ((i + i / 2) % 2 ? 0.5 : -0.5);
         }
         cm_calibration got = cm_calibrate(true, score, label, 100);
-        assert_float_equal(got.slope, truth[c][2], 1e-3);
-        assert_float_equal(got.offset, truth[c][1], 1e-9);
-        if (c == 0) assert_float_equal(got.spread, 0.5, 1e-3);
+        assert_close(got.slope, truth[c][2], 1e-3);
+        assert_close(got.offset, truth[c][1], 1e-9);
+        if (c == 0) assert_close(got.spread, 0.5, 1e-3);
         if (c == 1) assert_true(got.spread > 50);
-        assert_float_equal(cm_calibrated(&got, true, 2), 2 * got.slope + got.offset, 1e-12);
+        assert_close(cm_calibrated(&got, true, 2), 2 * got.slope + got.offset, 1e-12);
     }
     for (int i = 0; i < 10; i++) score[i] = 3, label[i] = i;
     cm_calibration got = cm_calibrate(true, score, label, 10);
-    assert_float_equal(got.slope, 1, 0);
-    assert_float_equal(cm_calibrated(&got, true, 3), 4.5, 1e-12);
+    assert_close(got.slope, 1, 0);
+    assert_close(cm_calibrated(&got, true, 3), 4.5, 1e-12);
 }
 
 static void fallbacks(void **state) {
@@ -108,19 +109,33 @@ static void fallbacks(void **state) {
     label[4] = INFINITY;
     got[5] = cm_calibrate(false, score, label, 20);
     for (int i = 0; i < 6; i++) {
-        assert_float_equal(got[i].slope, 1, 0);
-        assert_float_equal(got[i].offset, 0, 0);
+        assert_close(got[i].slope, 1, 0);
+        assert_close(got[i].offset, 0, 0);
         assert_true(isfinite(got[i].spread));
     }
-    assert_float_equal(cm_calibrated(&got[0], false, -800), 0, 1e-300);
-    assert_float_equal(cm_calibrated(&got[0], false, 800), 1, 0);
+    assert_close(cm_calibrated(&got[0], false, -800), 0, 1e-300);
+    assert_close(cm_calibrated(&got[0], false, 800), 1, 0);
+}
+
+/* The identity's residuals are those of the scores themselves. */
+static void few_affinities_keep_their_spread(void **state) {
+    (void)state;
+    for (int i = 0; i < 9; i++) score[i] = label[i] = i + 4;
+    assert_close(cm_calibrate(true, score, label, 9).spread, 0, 0);
+    for (int i = 0; i < 9; i++) label[i] = score[i] + (i % 2 ? 1 : -1);
+    double spread = cm_calibrate(true, score, label, 9).spread;
+    assert_true(spread > 0.9 && spread < 1.2);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(binary_is_recovered),          cmocka_unit_test(binary_meets_its_optimum),
-        cmocka_unit_test(separable_scores_stay_finite), cmocka_unit_test(useless_scores_give_the_base_rate),
-        cmocka_unit_test(affinity_is_a_line),           cmocka_unit_test(fallbacks),
+        cmocka_unit_test(binary_is_recovered),
+        cmocka_unit_test(binary_meets_its_optimum),
+        cmocka_unit_test(separable_scores_stay_finite),
+        cmocka_unit_test(useless_scores_give_the_base_rate),
+        cmocka_unit_test(affinity_is_a_line),
+        cmocka_unit_test(fallbacks),
+        cmocka_unit_test(few_affinities_keep_their_spread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "close.h"
 #include "fail_alloc.h"
 #include "metrics/metrics.h"
 #include "metrics/ranking.h"
@@ -99,24 +100,24 @@ static void one_class_and_constants(void **state) {
     (void)state;
     double value[4] = {0.1, 0.6, 0.7, 0.9}, ones[4] = {1, 1, 1, 1}, zeros[4] = {0}, out[CM_METRICS_MAX];
     assert_int_equal(cm_metrics_binary(value, ones, 4, 0.5, out, NULL), CM_OK);
-    assert_float_equal(out[CM_BINARY_sensitivity], 0.75, 1e-15);
-    assert_float_equal(out[CM_BINARY_specificity], 0, 0);
-    assert_float_equal(out[CM_BINARY_mcc], 0, 0);
+    assert_close(out[CM_BINARY_sensitivity], 0.75, 1e-15);
+    assert_close(out[CM_BINARY_specificity], 0, 0);
+    assert_close(out[CM_BINARY_mcc], 0, 0);
     assert_true(isnan(out[CM_BINARY_auroc]) && isnan(out[CM_BINARY_auprc]));
     assert_int_equal(cm_metrics_binary(value, zeros, 4, 0.95, out, NULL), CM_OK);
-    assert_float_equal(out[CM_BINARY_accuracy], 1, 0);
-    assert_float_equal(out[CM_BINARY_precision], 0, 0);
-    assert_float_equal(out[CM_BINARY_f1], 0, 0);
+    assert_close(out[CM_BINARY_accuracy], 1, 0);
+    assert_close(out[CM_BINARY_precision], 0, 0);
+    assert_close(out[CM_BINARY_f1], 0, 0);
     assert_true(isnan(out[CM_BINARY_auroc]) && isnan(out[CM_BINARY_auprc]));
     double tenths[3] = {0.1, 0.1, 0.1}, rising[3] = {1, 2, 3};
     assert_int_equal(cm_metrics_affinity(tenths, rising, 3, out, NULL), CM_OK);
-    assert_float_equal(out[CM_AFFINITY_pearson], 0, 0);
-    assert_float_equal(out[CM_AFFINITY_spearman], 0, 0);
-    assert_float_equal(out[CM_AFFINITY_ci], 0.5, 0);
+    assert_close(out[CM_AFFINITY_pearson], 0, 0);
+    assert_close(out[CM_AFFINITY_spearman], 0, 0);
+    assert_close(out[CM_AFFINITY_ci], 0.5, 0);
     assert_int_equal(cm_metrics_affinity(rising, tenths, 3, out, NULL), CM_OK);
-    assert_float_equal(out[CM_AFFINITY_pearson], 0, 0);
-    assert_float_equal(out[CM_AFFINITY_r2], 0, 0);
-    assert_float_equal(out[CM_AFFINITY_ci], 0.5, 0);
+    assert_close(out[CM_AFFINITY_pearson], 0, 0);
+    assert_close(out[CM_AFFINITY_r2], 0, 0);
+    assert_close(out[CM_AFFINITY_ci], 0.5, 0);
 }
 
 static void weights_are_repeats(void **state) {
@@ -160,10 +161,31 @@ static void the_order_of_pairs_does_not_matter(void **state) {
     for (int i = 0; i < 5; i++) back_value[i] = value[4 - i], back_label[i] = label[4 - i];
     cm_metrics_binary(value, label, 5, 0.5, out, NULL);
     cm_metrics_binary(back_value, back_label, 5, 0.5, back, NULL);
-    for (int m = 0; m < CM_BINARY_COUNT; m++) assert_float_equal(out[m], back[m], 1e-15);
+    for (int m = 0; m < CM_BINARY_COUNT; m++) assert_close(out[m], back[m], 1e-15);
     cm_metrics_affinity(value, label, 5, out, NULL);
     cm_metrics_affinity(back_value, back_label, 5, back, NULL);
-    for (int m = 0; m < CM_AFFINITY_COUNT; m++) assert_float_equal(out[m], back[m], 1e-15);
+    for (int m = 0; m < CM_AFFINITY_COUNT; m++) assert_close(out[m], back[m], 1e-15);
+}
+
+/* A ranking is made once and judged with many weights: no call leaves anything to the next. */
+static void rankings_are_judged_again(void **state) {
+    (void)state;
+    enum { N = 30 };
+    double value[N], label[N], first[CM_AFFINITY_COUNT], again[CM_AFFINITY_COUNT];
+    int32_t weight[N];
+    for (int i = 0; i < N; i++) {
+        value[i] = i % 4;
+        label[i] = (i * 7) % 5;
+        weight[i] = 1;
+    }
+    cm_ranking ranking;
+    assert_int_equal(cm_ranking_create(&ranking, true, value, label, N, NULL), CM_OK);
+    cm_ranking_affinity(&ranking, weight, first);
+    for (int round = 0; round < 3; round++) {
+        cm_ranking_affinity(&ranking, weight, again);
+        assert_memory_equal(first, again, sizeof first);
+    }
+    cm_ranking_clear(&ranking);
 }
 
 static void thresholds(void **state) {
@@ -263,6 +285,7 @@ int main(void) {
         cmocka_unit_test(weights_are_repeats),
         cmocka_unit_test(the_order_of_pairs_does_not_matter),
         cmocka_unit_test(thresholds),
+        cmocka_unit_test(rankings_are_judged_again),
         cmocka_unit_test(unsuitable_input_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,12 +8,14 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "close.h"
 #include "fail_alloc.h"
 #include "metrics/bootstrap.h"
 #include "metrics/calibrate.h"
 #include "metrics/conformal.h"
 #include "metrics/isotonic.h"
 #include "metrics/reliability.h"
+#include "metrics/resample.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,8 +168,8 @@ static void methods_are_chosen_by_log_loss(void **state) {
     draw_labels(21, MOST, hot);
     cm_calibration c;
     assert_int_equal(cm_calibrate_by(CM_CALIBRATION_TEMPERATURE, score, label, MOST, &c, NULL), CM_OK);
-    assert_float_equal(c.offset, 0, 0);
-    assert_float_equal(c.slope, 0.3, 0.02);
+    assert_close(c.offset, 0, 0);
+    assert_close(c.slope, 0.3, 0.02);
 }
 
 static void calibrations_never_claim_certainty(void **state) {
@@ -217,8 +219,8 @@ static void affinity_coverage(void **state) {
         covered += coverage.covered / ROUNDS;
         width += coverage.width / ROUNDS;
     }
-    assert_float_equal(covered, 0.9, 0.02);
-    assert_float_equal(width, 2 * 1.645, 0.25);
+    assert_close(covered, 0.9, 0.02);
+    assert_close(width, 2 * 1.645, 0.25);
 }
 
 static void binary_coverage(void **state) {
@@ -239,6 +241,18 @@ static void binary_coverage(void **state) {
     }
     assert_true(covered > 0.88 && covered < 0.93);
     assert_true(size > 0.9 && size < 1.5);
+}
+
+static void one_pair_is_a_mean(void **state) {
+    (void)state;
+    const double at = 3, truth = 3.25;
+    cm_conformal conformal = {0.5, {NAN, NAN}};
+    cm_coverage coverage = {0};
+    cm_coverage_add(&coverage, &conformal, true, &at, &truth, 1);
+    cm_coverage_finish(&coverage);
+    assert_int_equal(coverage.pairs, 1);
+    assert_close(coverage.covered, 1, 0);
+    assert_close(coverage.width, 1, 0);
 }
 
 static void too_few_promise_nothing(void **state) {
@@ -339,7 +353,7 @@ static void curves_have_bands(void **state) {
         area += (roc.y[p] + roc.y[p - 1]) / 2 / (CM_CURVE_POINTS - 1);
     }
     assert_int_equal(cm_sample_metrics(&sample, out, NULL), CM_OK);
-    assert_float_equal(area, out[CM_BINARY_auroc], 0.01);
+    assert_close(area, out[CM_BINARY_auroc], 0.01);
     double mean = 0;
     for (int i = 0; i < n; i++) mean += label[i] / (double)n;
     assert_true(pr.y[CM_CURVE_POINTS - 1] >= mean && pr.y[0] > 0.8);
@@ -375,8 +389,8 @@ static void decisions_and_repeats(void **state) {
     assert_int_equal(cm_sample_draws(&sample, DRAWS, 1, 0, two, NULL), CM_OK);
     assert_int_equal(cm_sample_draws(&sample, DRAWS, 1, 1, mean, NULL), CM_OK);
     for (int i = 0; i < DRAWS; i++)
-        assert_float_equal(mean[CM_BINARY_auroc * DRAWS + i],
-                           (one[CM_BINARY_auroc * DRAWS + i] + two[CM_BINARY_auroc * DRAWS + i]) / 2, 1e-12);
+        assert_close(mean[CM_BINARY_auroc * DRAWS + i],
+                     (one[CM_BINARY_auroc * DRAWS + i] + two[CM_BINARY_auroc * DRAWS + i]) / 2, 1e-12);
 }
 
 /* Of unions that cost the same the first is made; what fits stays as it is. */
@@ -392,6 +406,71 @@ static void isotonic_joins_the_first(void **state) {
     assert_int_equal(cm_isotonic_fit(score, label, 5, 5, at, to, &knots, NULL), CM_OK);
     assert_int_equal(knots, 5);
     for (int i = 0; i < 5; i++) assert_true(at[i] == i && to[i] == i);
+}
+
+/* One level has two knots, equal levels are one, and where there is no room the union goes by weight: a light
+ * level leaves a heavy one alone. */
+static void isotonic_weighs_levels(void **state) {
+    (void)state;
+    enum { HEAVY = 100, N = HEAVY + 4 };
+    double at[6], to[6];
+    int knots;
+    for (int i = 0; i < N; i++) score[i] = i, label[i] = 0;
+    assert_int_equal(cm_isotonic_fit(score, label, N, 6, at, to, &knots, NULL), CM_OK);
+    assert_true(knots == 2 && at[0] == 0 && at[1] == N - 1);
+    for (int i = HEAVY; i < N; i++) label[i] = i < HEAVY + 2 ? 1 : 2.1;
+    assert_int_equal(cm_isotonic_fit(score, label, N, 6, at, to, &knots, NULL), CM_OK);
+    assert_int_equal(knots, 6);
+    assert_int_equal(cm_isotonic_fit(score, label, N, 4, at, to, &knots, NULL), CM_OK);
+    assert_int_equal(knots, 4);
+    assert_true(at[1] == HEAVY - 1 && at[2] == HEAVY && at[3] == N - 1);
+    assert_close(to[0], 0, 0);
+    assert_close(to[3], 1.55, 1e-12);
+}
+
+static void bins_of_probabilities(void **state) {
+    (void)state;
+    static const struct {
+        double value;
+        int bin;
+    } cases[] = {{0, 0}, {1e-9, 0}, {1.0 / 15, 0}, {0.0667, 1}, {0.5, 7}, {0.9334, 14}, {1, 14}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(cm_reliability_bin_of(cases[i].value), cases[i].bin);
+    cm_reliability_bin bins[CM_RELIABILITY_BINS];
+    double low[] = {0, 0.02}, none[] = {0, 0};
+    assert_close(cm_reliability(low, none, 2, bins), 0.01, 1e-15);
+    assert_true(bins[0].count == 2 && bins[0].observed == 0 && bins[0].predicted == 0.01);
+    assert_true(isnan(bins[1].observed) && isnan(bins[1].predicted));
+}
+
+static void numbers_that_are_none_calibrate_nothing(void **state) {
+    (void)state;
+    for (int method = CM_CALIBRATION_PLATT; method <= CM_CALIBRATION_AUTO; method++)
+        for (int which = 0; which < 2; which++) {
+            cm_calibration c;
+            for (int i = 0; i < 40; i++) score[i] = i, label[i] = i % 3 == 0;
+            *(which ? &score[30] : &label[30]) = NAN;
+            assert_int_equal(cm_calibrate_by((cm_calibration_method)method, score, label, 40, &c, NULL),
+                             CM_OK);
+            assert_true(c.slope == 1 && c.offset == 0 && c.knots == 0);
+        }
+}
+
+/* Draws are part of a published interval: the same seed takes the same molecules in every version. */
+static void draws_do_not_drift(void **state) {
+    (void)state;
+    static const int32_t one[] = {0, 1, 2, 3, 4, 5, 6, 7},
+                         times[2][8] = {{0, 1, 1, 0, 0, 2, 1, 1}, {0, 3, 0, 1, 2, 4, 1, 0}};
+    const int32_t *const entity[2] = {one, one};
+    cm_resample r;
+    assert_int_equal(cm_resample_create(&r, entity, 8, 5, NULL), CM_OK);
+    assert_true(cm_resample_draw(&r, 3));
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(r.times[0][i], times[0][i]);
+        assert_int_equal(r.times[1][i], times[1][i]);
+        assert_int_equal(r.weight[i], times[0][i] * times[1][i]);
+    }
+    cm_resample_clear(&r);
 }
 
 /* p is exact, draws that are no numbers count for nothing, and limits lie between the draws. */
@@ -420,8 +499,8 @@ static void differences_of_draws(void **state) {
     double low, high, values[41];
     for (int i = 0; i < 41; i++) values[i] = 40 - i;
     cm_draws_limits(values, 41, &low, &high);
-    assert_float_equal(low, 1, 1e-12);
-    assert_float_equal(high, 39, 1e-12);
+    assert_close(low, 1, 1e-12);
+    assert_close(high, 39, 1e-12);
 }
 
 /* The half width is the quantile of the residuals of the line through all other pairs. */
@@ -445,7 +524,7 @@ static void lines_are_left_one_out(void **state) {
         if (out >= 0) residual[out] = fabs(label[out] - slope * score[out] - offset);
     }
     assert_int_equal(cm_conformal_fit(true, score, value_of, label, PAIRS, &conformal, NULL), CM_OK);
-    assert_float_equal(conformal.half_width, cm_conformal_quantile(residual, PAIRS, CM_CONFORMAL_MISS), 1e-9);
+    assert_close(conformal.half_width, cm_conformal_quantile(residual, PAIRS, CM_CONFORMAL_MISS), 1e-9);
 }
 
 /* A bound of one class alone is a promise for that class. */
@@ -459,9 +538,9 @@ static void one_bound_is_enough(void **state) {
         cm_coverage_add(&coverage, &conformal, false, probability, truth, 2);
         cm_coverage_finish(&coverage);
         assert_int_equal(coverage.pairs, 2);
-        assert_float_equal(coverage.covered, 0.5, 0); /* the other class holds everything */
-        assert_float_equal(coverage.width, 1, 0);
-        assert_float_equal(coverage.single, 1, 0);
+        assert_close(coverage.covered, 0.5, 0); /* the other class holds everything */
+        assert_close(coverage.width, 1, 0);
+        assert_close(coverage.single, 1, 0);
     }
 }
 
@@ -525,13 +604,17 @@ static void the_least_that_is_calibrated(void **state) {
     cm_calibration c; /* whatever the scores: as if two pairs more were known, one of each class */
     for (int i = 0; i < 10; i++) score[i] = i, label[i] = i > 4;
     assert_int_equal(cm_calibrate_by(CM_CALIBRATION_ISOTONIC, score, label, 10, &c, NULL), CM_OK);
-    assert_float_equal(cm_calibrated(&c, false, -7), 1.0 / 12, 1e-12);
-    assert_float_equal(cm_calibrated(&c, false, 70), 11.0 / 12, 1e-12);
+    assert_close(cm_calibrated(&c, false, -7), 1.0 / 12, 1e-12);
+    assert_close(cm_calibrated(&c, false, 70), 11.0 / 12, 1e-12);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(isotonic_joins_the_first),
+        cmocka_unit_test(isotonic_weighs_levels),
+        cmocka_unit_test(bins_of_probabilities),
+        cmocka_unit_test(numbers_that_are_none_calibrate_nothing),
+        cmocka_unit_test(draws_do_not_drift),
         cmocka_unit_test(differences_of_draws),
         cmocka_unit_test(lines_are_left_one_out),
         cmocka_unit_test(one_bound_is_enough),
@@ -543,6 +626,7 @@ int main(void) {
         cmocka_unit_test(calibrations_never_claim_certainty),
         cmocka_unit_test(affinity_coverage),
         cmocka_unit_test(binary_coverage),
+        cmocka_unit_test(one_pair_is_a_mean),
         cmocka_unit_test(too_few_promise_nothing),
         cmocka_unit_test(paired_differences),
         cmocka_unit_test(resampled_sides),

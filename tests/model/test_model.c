@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "close.h"
 #include "io/safetensors.h"
 #include "model/network.h"
 #include "synthetic.h"
@@ -114,7 +115,7 @@ static void test_keeps_calibration(void **state) {
     assert_int_equal(cm_model_open(&again, copy, &error), CM_OK);
     for (double score = -3; score < 4; score += 0.25)
         assert_true(cm_model_value(model, score) == cm_model_value(again, score));
-    assert_float_equal(cm_model_value(again, 1.125), 0.625, 1e-12);
+    assert_close(cm_model_value(again, 1.125), 0.625, 1e-12);
     assert_true(again->conformal.bound[0] == 0.3 && isnan(again->conformal.bound[1]));
     assert_true(isnan(again->conformal.half_width));
     cm_model_close(again);
@@ -142,8 +143,8 @@ static void test_opens_old_files(void **state) {
     collected *c = calloc(1, sizeof *c);
     c->most = 1;
     assert_int_equal(cm_predict(model, d, 0, collect, c, NULL, &error), CM_OK);
-    assert_float_equal(c->score[0], 0.38554, 1e-5);
-    assert_float_equal(c->value[0], 0.856682, 1e-5);
+    assert_close(c->score[0], 0.38554, 1e-5);
+    assert_close(c->value[0], 0.856682, 1e-5);
     free(c);
     cm_dataset_destroy(d);
     cm_model_close(model);
@@ -183,7 +184,7 @@ static void test_ensemble(void **state) {
         assert_true(c[0].score[i] == c[1].score[i] && c[0].uncertainty[i] == c[1].uncertainty[i]);
         disagreement += c[0].uncertainty[i] / 150;
         assert_true(c[0].low[i] < c[0].value[i] && c[0].value[i] < c[0].high[i]);
-        assert_float_equal(c[0].high[i] - c[0].low[i], c[0].high[0] - c[0].low[0], 1e-9);
+        assert_close(c[0].high[i] - c[0].low[i], c[0].high[0] - c[0].low[0], 1e-9);
     }
     assert_true(disagreement > 0 && disagreement < 2);
     assert_int_equal(synthetic_files_in(s.folder), 2 + 3); /* no checkpoint is left */

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "close.h"
 #include "fail_alloc.h"
 #include "tree_table.h"
 #include "trees/forest.h"
@@ -163,7 +164,7 @@ static void small_and_plain_cases(void **state) {
     for (int64_t i = 0; i < ROWS; i++) mean += f.label[i] / ROWS;
     cm_forest *flat = grow(&f, ROWS, &o, 1);
     cm_forest_scores(flat, &f.table, f.index, 5, score, NULL);
-    assert_float_equal(score[4], mean, 1e-6);
+    assert_close(score[4], mean, 1e-6);
     assert_int_equal(cm_forest_nodes(flat), 3);
     cm_forest_destroy(flat);
 }
