@@ -62,6 +62,7 @@ total=$(wc -l < "$W/todo")
 rm -rf "$W/left" && mkdir "$W/left"
 export total W
 begun=$(date +%s)
+touch "$W/seconds.tsv"
 export begun
 xargs -P "$(nproc)" -I '{}' sh -c '
   set -eu
@@ -69,6 +70,8 @@ xargs -P "$(nproc)" -I '{}' sh -c '
   name=$(basename "$out" .tsv)
   $1 --threads 1 --quiet 2> "$W/left/$name.log" || { echo "== failed: $name" >&2; cat "$W/left/$name.log" >&2; exit 255; }
   rm "$W/left/$name.log"
+  times > "$W/left/$name.times" # the second line is the processor time of the evaluation
+  awk -v name="$name" "NR == 2 { gsub(/[ms]/, \" \"); print name \"\\t\" 60 * (\$1 + \$3) + \$2 + \$4 }" "$W/left/$name.times" >> "$W/seconds.tsv"
   : > "$W/left/$name.done"
   finished=$(ls "$W/left" | grep -c "done$")
   minutes=$(((total - finished) * ($(date +%s) - begun) / finished / 60 + 1))
@@ -77,4 +80,5 @@ xargs -P "$(nproc)" -I '{}' sh -c '
 
 awk -v settings="$settings" -f "$here/page.awk" "$here/sets.tsv" "$here/runs.tsv" "$here/targets.tsv" "$W"/tables/*.tsv > "$page.tmp"
 mv "$page.tmp" "$page"
+awk '{ sum += $2 } END { if (NR) printf "%d evaluations took %.1f hours of one core\n", NR, sum / 3600 }' "$W/seconds.tsv" >&2
 echo "$page written" >&2
