@@ -5,10 +5,12 @@
 #include "eval/stage.h"
 #include <math.h>
 
-static double mean_of(const double *x, int64_t stride, int n) {
-    double sum = 0;
-    for (int i = 0; i < n; i++) sum += x[i * stride];
-    return sum / n;
+void cm_stage_mean(const double *scores, int members, int64_t n, double *to) {
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (int m = 0; m < members; m++) sum += scores[m * n + i];
+        to[i] = sum / members;
+    }
 }
 
 static double probability(double logit) {
@@ -20,17 +22,15 @@ static cm_status run(const cm_predictor_call *call, cm_error *error) {
     const struct cm_stage_input *in = call->stage;
     int64_t m = call->n_test;
     if (call->dataset->task->affinity) {
-        for (int64_t i = 0; i < m; i++) call->score[i] = mean_of(in->raw + i, m, in->n_members);
+        cm_stage_mean(in->raw, in->n_members, m, call->score);
         cm_choice_clip(call);
         return CM_OK;
     }
     double bar = 0;
     for (int k = 0; k < in->n_members; k++) bar += cm_model_handed(false, in->threshold[k]) / in->n_members;
     *call->threshold = probability(bar);
-    for (int64_t i = 0; i < m; i++) {
-        call->score[i] = mean_of(in->test + i, m, in->n_members);
-        call->value[i] = probability(call->score[i]);
-    }
+    cm_stage_mean(in->test, in->n_members, m, call->score);
+    for (int64_t i = 0; i < m; i++) call->value[i] = probability(call->score[i]);
     return CM_OK;
 }
 

@@ -112,26 +112,23 @@ static cm_status run_memory(work *w, cm_error *error) {
     return finish(w, w->final, error);
 }
 
-/* to[n]: the mean of scores[members][n]. */
-static void mean_score(const double *scores, int members, int64_t n, double *to) {
-    for (int64_t i = 0; i < n; i++) {
-        for (int m = 0; m < members; m++) to[i] += scores[m * n + i];
-        to[i] /= members;
-    }
+/* In place of the members' scores their mean, for whose room *mean is. */
+static cm_status take_mean(work *w, const struct cm_stage_input *in, double **mean, cm_error *error) {
+    int64_t n = w->call->n_train, m = w->call->n_test;
+    *mean = cm_new((size_t)(n + m), sizeof **mean);
+    if (!*mean) return cm_fail_memory(error, (size_t)(n + m) * sizeof **mean);
+    cm_stage_mean(in->held, in->n_members, n, *mean);
+    cm_stage_mean(in->test, in->n_members, m, *mean + n);
+    w->base = (cm_memory_base){1, *mean, *mean + n};
+    return CM_OK;
 }
 
 static cm_status memory(const cm_predictor_call *call, cm_error *error) {
     const struct cm_stage_input *in = call->stage;
     work w = {.call = call, .inner = in->inner, .base = {in->n_members, in->held, in->test}};
-    size_t n = (size_t)call->n_train, m = (size_t)call->n_test;
-    double *mean = cm_new(n + m, sizeof *mean);
-    if (!mean) return cm_fail_memory(error, (n + m) * sizeof *mean);
-    if (cm_stage_is_mean(call->name)) {
-        mean_score(in->held, in->n_members, call->n_train, mean);
-        mean_score(in->test, in->n_members, call->n_test, mean + n);
-        w.base = (cm_memory_base){1, mean, mean + n};
-    }
-    cm_status status = run_memory(&w, error);
+    double *mean = NULL;
+    cm_status status = cm_stage_is_mean(call->name) ? take_mean(&w, in, &mean, error) : CM_OK;
+    if (status == CM_OK) status = run_memory(&w, error);
     work_clear(&w);
     cm_free(mean);
     return status;
