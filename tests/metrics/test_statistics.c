@@ -114,19 +114,6 @@ static void golden_values(void **state) {
     assert_int_equal(checked, 42);
 }
 
-static void isotonic_keeps_to_its_room(void **state) {
-    (void)state;
-    double at[10], to[10];
-    int knots;
-    for (int i = 0; i < 500; i++) score[i] = i, label[i] = i;
-    assert_int_equal(cm_isotonic_fit(score, label, 500, 10, at, to, &knots, NULL), CM_OK);
-    assert_true(knots <= 10 && knots > 5);
-    for (int i = 1; i < knots; i++) assert_true(at[i] > at[i - 1] && to[i] >= to[i - 1]);
-    double error = 0;
-    for (int i = 0; i < 500; i++) error += fabs(cm_isotonic_value(at, to, knots, i) - i) / 500;
-    assert_true(error < 40); /* five levels of a hundred: 25, were it not for the interpolation */
-}
-
 /* ---- calibration ---- */
 
 /* Labels drawn with probability p(score). */
@@ -393,56 +380,6 @@ static void decisions_and_repeats(void **state) {
                      (one[CM_BINARY_auroc * DRAWS + i] + two[CM_BINARY_auroc * DRAWS + i]) / 2, 1e-12);
 }
 
-/* Of unions that cost the same the first is made; what fits stays as it is. */
-static void isotonic_joins_the_first(void **state) {
-    (void)state;
-    static const double first[] = {0, 1, 2, 4}, means[] = {0.5, 0.5, 3, 3};
-    double at[5], to[5];
-    int knots;
-    for (int i = 0; i < 5; i++) score[i] = label[i] = i;
-    assert_int_equal(cm_isotonic_fit(score, label, 5, 4, at, to, &knots, NULL), CM_OK);
-    assert_int_equal(knots, 4);
-    for (int i = 0; i < 4; i++) assert_true(at[i] == first[i] && fabs(to[i] - means[i]) < 1e-12);
-    assert_int_equal(cm_isotonic_fit(score, label, 5, 5, at, to, &knots, NULL), CM_OK);
-    assert_int_equal(knots, 5);
-    for (int i = 0; i < 5; i++) assert_true(at[i] == i && to[i] == i);
-}
-
-/* One level has two knots, equal levels are one, and where there is no room the union goes by weight: a light
- * level leaves a heavy one alone. */
-static void isotonic_weighs_levels(void **state) {
-    (void)state;
-    enum { HEAVY = 100, N = HEAVY + 4 };
-    double at[6], to[6];
-    int knots;
-    for (int i = 0; i < N; i++) score[i] = i, label[i] = 0;
-    assert_int_equal(cm_isotonic_fit(score, label, N, 6, at, to, &knots, NULL), CM_OK);
-    assert_true(knots == 2 && at[0] == 0 && at[1] == N - 1);
-    for (int i = HEAVY; i < N; i++) label[i] = i < HEAVY + 2 ? 1 : 2.1;
-    assert_int_equal(cm_isotonic_fit(score, label, N, 6, at, to, &knots, NULL), CM_OK);
-    assert_int_equal(knots, 6);
-    assert_int_equal(cm_isotonic_fit(score, label, N, 4, at, to, &knots, NULL), CM_OK);
-    assert_int_equal(knots, 4);
-    assert_true(at[1] == HEAVY - 1 && at[2] == HEAVY && at[3] == N - 1);
-    assert_close(to[0], 0, 0);
-    assert_close(to[3], 1.55, 1e-12);
-}
-
-static void bins_of_probabilities(void **state) {
-    (void)state;
-    static const struct {
-        double value;
-        int bin;
-    } cases[] = {{0, 0}, {1e-9, 0}, {1.0 / 15, 0}, {0.0667, 1}, {0.5, 7}, {0.9334, 14}, {1, 14}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(cm_reliability_bin_of(cases[i].value), cases[i].bin);
-    cm_reliability_bin bins[CM_RELIABILITY_BINS];
-    double low[] = {0, 0.02}, none[] = {0, 0};
-    assert_close(cm_reliability(low, none, 2, bins), 0.01, 1e-15);
-    assert_true(bins[0].count == 2 && bins[0].observed == 0 && bins[0].predicted == 0.01);
-    assert_true(isnan(bins[1].observed) && isnan(bins[1].predicted));
-}
-
 static void numbers_that_are_none_calibrate_nothing(void **state) {
     (void)state;
     for (int method = CM_CALIBRATION_PLATT; method <= CM_CALIBRATION_AUTO; method++)
@@ -610,9 +547,6 @@ static void the_least_that_is_calibrated(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(isotonic_joins_the_first),
-        cmocka_unit_test(isotonic_weighs_levels),
-        cmocka_unit_test(bins_of_probabilities),
         cmocka_unit_test(numbers_that_are_none_calibrate_nothing),
         cmocka_unit_test(draws_do_not_drift),
         cmocka_unit_test(differences_of_draws),
@@ -621,7 +555,6 @@ int main(void) {
         cmocka_unit_test(auto_is_cross_validation),
         cmocka_unit_test(the_least_that_is_calibrated),
         cmocka_unit_test(golden_values),
-        cmocka_unit_test(isotonic_keeps_to_its_room),
         cmocka_unit_test(methods_are_chosen_by_log_loss),
         cmocka_unit_test(calibrations_never_claim_certainty),
         cmocka_unit_test(affinity_coverage),
