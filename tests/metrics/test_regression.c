@@ -97,10 +97,28 @@ static void the_solution_is_exact(void **state) {
         }
 }
 
+/* What a column says that differs from its twin by a hundredth is found all the same. */
+static void twins_are_told_apart(void **state) {
+    (void)state;
+    cm_regression m;
+    for (int64_t i = 0; i < N; i++) {
+        double same = cm_rng_normal(7, 2 * (uint64_t)i), own = cm_rng_normal(7, 2 * (uint64_t)i + 1);
+        index_of[i] = i;
+        x[i * WIDTH] = same;
+        x[i * WIDTH + 1] = same + own / 100;
+        x[i * WIDTH + 2] = 0;
+        label[i] = own;
+    }
+    assert_int_equal(cm_regression_fit(&m, true, x, WIDTH, label, index_of, N, 1e-9, NULL), CM_OK);
+    assert_close(m.weight[0] / m.unit[0], -100, 0.01);
+    assert_close(m.weight[1] / m.unit[1], 100, 0.01);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_solution_is_exact),
         cmocka_unit_test(ridge_finds_the_line),
+        cmocka_unit_test(twins_are_told_apart),
         cmocka_unit_test(logistic_finds_the_odds),
         cmocka_unit_test(one_class_stays_finite),
     };
