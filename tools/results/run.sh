@@ -44,7 +44,8 @@ wanted() { # set, options
   return 1
 }
 
-# what is to be done, one line each: its table and the arguments of its evaluation
+# what is to be done, one line each: its table and the arguments of its evaluation. Kinds of models one after the other, as
+# an evaluation takes finished trainings of others and two at a time must not make the same; large sets, the last ones, first
 tab=$(printf '\t')
 : > "$W/todo"
 while IFS=$tab read -r set_name column models options; do
@@ -52,10 +53,17 @@ while IFS=$tab read -r set_name column models options; do
   out=$(file_of "$set_name" "$column" "$models")
   [ -f "$out" ] && continue
   common=$(awk -F '\t' -v set="$set_name" '$1 == set { print $5 }' "$here/sets.tsv")
-  case "$models" in networks) compare=$networks ;; plain) compare=$plain ;; joined) compare=$joined ;; *) compare=$memory ;; esac
+  case "$models" in
+    plain) compare=$plain rank=1 ;;
+    networks) compare=$networks rank=2 ;;
+    joined) compare=$joined rank=3 ;;
+    *) compare=$memory rank=4 ;;
+  esac
   arguments=$(printf '%s' "$settings $common $options" | sed "s|\$D|$D|g; s|\$W|$W|g")
-  echo "$program eval $arguments --compare $compare --checkpoint $W/units --out $out" >> "$W/todo"
+  echo "$rank $program eval $arguments --compare $compare --checkpoint $W/units --out $out" >> "$W/todo"
 done < "$here/runs.tsv"
+tac "$W/todo" | sort -s -n -k 1,1 | sed 's/^[0-9] //' > "$W/todo.sorted"
+mv "$W/todo.sorted" "$W/todo"
 
 # as many at a time as there are cores, with one thread each: small networks use a second one badly
 total=$(wc -l < "$W/todo")
