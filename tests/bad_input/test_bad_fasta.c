@@ -163,6 +163,7 @@ static const bad_row records[] = {
     {"NUL in a sequence", ">a\nAC\nG\0G\n", 10, CM_DATA, "record 1, line 3: found a NUL byte", NULL, 0,
      PREDICT},
     {"UTF-16", "\xff\xfe>\0a\0", 6, CM_DATA, "UTF-16", NULL, 0, PREDICT},
+    {"a byte order mark of UTF-16 alone", "\xff\xfe", 0, CM_DATA, "found UTF-16 text", NULL, 0, NULL},
     {"tiny gzip", "\x1f\x8b\x08", 0, CM_DATA, "cut short", NULL, 0, PREDICT},
     /* long and many */
     {"a name of 4,096 bytes", ">", 0, CM_OK, "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn=AC;", make_header, 4096, NULL},
@@ -170,6 +171,7 @@ static const bad_row records[] = {
      PREDICT},
     {"a description of 1 MB", ">a ", 0, CM_OK, "a=AC;", make_header, 1000000, NULL},
     {"a line of 10 million", NULL, 0, CM_OK, "record 1: 10000000", make_line, 10000000, NULL},
+    {"a line of 50,000,000", NULL, 0, CM_OK, "record 1: 50000000", make_line, 50000000, NULL},
     {"a line of 50,000,001", NULL, 0, CM_DATA,
      "record 1, line 2: found a longer sequence, expected at most 50000000 residues", make_line, 50000001,
      PREDICT},

@@ -166,6 +166,8 @@ static const bad_row files[] = {
      "not JSON", make_repeated, 1000000, NULL},
     {"10^5 tensors of a byte", NULL, 1, CM_OK, "100000 tensors", make_tensors, 100000, NULL},
     {"10^5 tensors of 1 KB", NULL, 1024, CM_OK, "100000 tensors", make_tensors, 100000, NULL},
+    {"500,000 tensors of a byte", NULL, 1, CM_DATA, "header: found 500000 tensors, expected at most",
+     make_tensors, 500000, NULL},
     {"10^6 tensors of a byte", NULL, 1, CM_DATA, "header: found 1000000 tensors, expected at most",
      make_tensors, 1000000, "models info IN"},
     {"300,000 tensors of 1 KB", NULL, 1024, CM_OK, "300000 tensors", make_tensors, 300000, NULL},

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "fail_alloc.h"
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -238,6 +239,62 @@ static void failed_write_leaves_the_old_file(void **state) {
     assert_int_equal(entries_in_folder(), entries);
 }
 
+/* What a call before has left in errno is none of the file's business. */
+static void an_old_errno_does_not_matter(void **state) {
+    (void)state;
+    static const int codes[] = {EWOULDBLOCK, EEXIST, EINTR, ENOENT};
+    const char *path = path_in("errno");
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        assert_int_equal(replace_text(path, "old", NULL), CM_OK);
+        errno = codes[i];
+        assert_int_equal(replace_text(path, "new", NULL), CM_OK);
+        errno = codes[i];
+        assert_content(path, "new");
+    }
+    assert_int_equal(remove(path), 0);
+}
+
+/* Files of the kernel say a size that they do not have. */
+static void a_file_shorter_than_it_says_is_refused(void **state) {
+    (void)state;
+    static const char name[] = "/sys/devices/system/cpu/possible";
+    struct stat info;
+    cm_file_map map;
+    cm_error error;
+    if (stat(name, &info) != 0 || info.st_size < 1024) skip();
+    alarm(10); /* a reader that waits for the rest must not hold the test up */
+    errno = EINTR;
+    assert_int_equal(cm_file_map_open(&map, name, &error), CM_IO);
+    alarm(0);
+    assert_string_equal(error.expected, "a file that stays as it is while it is read");
+}
+
+/* With no descriptor left at one point or another of the way, the old file stays and nothing lies beside it.
+ */
+static void without_descriptors_nothing_is_left(void **state) {
+    (void)state;
+    const char *path = path_in("scarce");
+    struct rlimit old, few;
+    int failed = 0;
+    assert_int_equal(replace_text(path, "old", NULL), CM_OK);
+    int entries = entries_in_folder(), next = dup(STDOUT_FILENO);
+    close(next);
+    getrlimit(RLIMIT_NOFILE, &old);
+    for (int more = 0; more < 6; more++) {
+        few = (struct rlimit){.rlim_cur = (rlim_t)(next + more), .rlim_max = old.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &few);
+        cm_status status = replace_text(path, "new", NULL);
+        setrlimit(RLIMIT_NOFILE, &old);
+        failed += status != CM_OK;
+        assert_true(status == CM_OK || status == CM_IO);
+        assert_int_equal(entries_in_folder(), entries);
+        assert_content(path, status == CM_OK ? "new" : "old");
+        assert_int_equal(replace_text(path, "old", NULL), CM_OK);
+    }
+    assert_true(failed >= 3);
+    assert_int_equal(remove(path), 0);
+}
+
 static void out_of_memory(void **state) {
     (void)state;
     fail_alloc_from(0);
@@ -304,6 +361,9 @@ int main(void) {
         cmocka_unit_test(bad_targets_are_refused),
         cmocka_unit_test(read_only_folder_is_refused),
         cmocka_unit_test(failed_write_leaves_the_old_file),
+        cmocka_unit_test(an_old_errno_does_not_matter),
+        cmocka_unit_test(a_file_shorter_than_it_says_is_refused),
+        cmocka_unit_test(without_descriptors_nothing_is_left),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(links_are_replaced_themselves),
         cmocka_unit_test(links_to_devices_are_refused),

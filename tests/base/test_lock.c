@@ -120,6 +120,26 @@ static void test_many_processes(void **state) {
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* In a process without standard input the lock gets its descriptor. */
+static void test_without_standard_input(void **state) {
+    (void)state;
+    cm_lock *lock = NULL;
+    cm_error error;
+    int saved = fcntl(STDIN_FILENO, F_DUPFD, 3);
+    close(STDIN_FILENO);
+    cm_status taken = take(&lock, &error);
+    bool was_given = taken == CM_OK && fcntl(STDIN_FILENO, F_GETFD) >= 0;
+    cm_status released = cm_lock_release(lock, &error);
+    if (saved >= 0) {
+        dup2(saved, STDIN_FILENO);
+        close(saved);
+    }
+    assert_int_equal(taken, CM_OK);
+    assert_true(was_given);
+    assert_int_equal(released, CM_OK);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 static void test_what_cannot_be_locked(void **state) {
     (void)state;
     cm_lock *lock = NULL;
@@ -169,11 +189,9 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_at_a_time),
-        cmocka_unit_test(test_killed_holder_blocks_nobody),
-        cmocka_unit_test(test_many_processes),
-        cmocka_unit_test(test_what_cannot_be_locked),
-        cmocka_unit_test(test_file_that_cannot_be_removed),
+        cmocka_unit_test(test_one_at_a_time),         cmocka_unit_test(test_killed_holder_blocks_nobody),
+        cmocka_unit_test(test_many_processes),        cmocka_unit_test(test_without_standard_input),
+        cmocka_unit_test(test_what_cannot_be_locked), cmocka_unit_test(test_file_that_cannot_be_removed),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -403,6 +403,27 @@ static void test_full_disk(void **state) {
     }
 }
 
+/* Another process has made the map larger since LMDB looked: a store is opened all the same. */
+static void test_map_that_grows(void **state) {
+    (void)state;
+    cm_error error = {.status = CM_OK};
+    bool failed = true;
+    int grown = 0;
+    clear(&(const job){0});
+    assert_int_equal(store(&error), CM_OK);
+    for (long n = 0; failed; n++) {
+        cm_embeddings *opened = NULL;
+        fail_call_from(n, EEXIST, false); /* LMDB's functions say MDB_MAP_RESIZED */
+        cm_status status = cm_embeddings_open_sized(&opened, in_folder("store"), true, 1 << 20, &error);
+        failed = fail_call_stop();
+        cm_embeddings_close(opened);
+        if (!failed || strcmp(fail_call.name, "mdb_txn_begin") != 0) continue;
+        if (status != CM_OK) fail_msg("call %ld: %s", n, error.found);
+        grown++;
+    }
+    assert_true(grown > 0);
+}
+
 /* ---- memory ---- */
 
 static void *json_memory(size_t bytes) {
@@ -448,6 +469,7 @@ static int remove_folder(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_call), cmocka_unit_test(test_all_calls),
-                                       cmocka_unit_test(test_full_disk), cmocka_unit_test(test_memory)};
+                                       cmocka_unit_test(test_full_disk),
+                                       cmocka_unit_test(test_map_that_grows), cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

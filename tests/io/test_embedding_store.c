@@ -681,6 +681,32 @@ static void put_raw(const char *table, const void *key, size_t key_size, const v
     mdb_env_close(env);
 }
 
+/* Under which key a record lies is part of the format: sha256 of the encoder's id, a NUL and the text. */
+static void keys_are_hashes_of_id_and_text(void **state) {
+    (void)state;
+    static const unsigned char wanted[32] = {0x22, 0x2e, 0xd7, 0xf1, 0x60, 0x14, 0x19, 0xa5, 0x5c, 0xf5, 0xd8,
+                                             0xd6, 0xf7, 0x47, 0x75, 0x43, 0xf4, 0x02, 0x4a, 0xd6, 0xc2, 0x8e,
+                                             0x69, 0xa3, 0x75, 0x9c, 0x42, 0xb4, 0xcd, 0xda, 0x88, 0xa1};
+    static const float data[WIDTH] = {0};
+    const cm_embeddings_record record = {"ACGU", 4, 1, data};
+    cm_embeddings *store = open_store(1 << 20);
+    assert_int_equal(cm_embeddings_put(store, "encoder", WIDTH, &record, 1, NULL), CM_OK);
+    cm_embeddings_close(store);
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_val key = {sizeof wanted, (void *)(uintptr_t)wanted}, value;
+    mdb_env_create(&env);
+    mdb_env_set_maxdbs(env, 3);
+    assert_int_equal(mdb_env_open(env, folder, MDB_RDONLY, 0666), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, "records", 0, &dbi), 0);
+    assert_int_equal(mdb_get(txn, dbi, &key, &value), 0);
+    assert_true(value.mv_size > sizeof data);
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+}
+
 /* Values of wrong sizes, as another program or a fault may leave them. */
 static void values_of_wrong_sizes(void **state) {
     (void)state;
@@ -842,6 +868,7 @@ int main(void) {
         T(folders_that_are_no_store),
         T(data_files_that_are_no_store),
         T(other_environments),
+        T(keys_are_hashes_of_id_and_text),
         T(values_of_wrong_sizes),
         T(a_read_only_folder),
         T(a_full_disk),

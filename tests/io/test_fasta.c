@@ -65,6 +65,27 @@ static void test_compressed(void **state) {
     free(records);
 }
 
+/* However large, compressed text is no bomb while its file is not small: here it is stored as it is. */
+static void test_large_compressed(void **state) {
+    (void)state;
+    enum { RECORDS = 3, LETTERS = 22000000 };
+    temp_file file = temp_bytes("", 0);
+    char *letters = malloc(LETTERS + 1), records[512];
+    BGZF *out = bgzf_open(file.path, "wg0");
+    cm_error error;
+    assert_true(letters && out);
+    memset(letters, 'A', LETTERS);
+    letters[LETTERS] = '\n';
+    for (int i = 0; i < RECORDS; i++) {
+        assert_int_equal(bgzf_write(out, ">a\n", 3), 3);
+        assert_int_equal(bgzf_write(out, letters, LETTERS + 1), LETTERS + 1);
+    }
+    assert_int_equal(bgzf_close(out), 0);
+    assert_int_equal(read_all(file.path, records, sizeof records, &error), CM_OK);
+    unlink(file.path);
+    free(letters);
+}
+
 static void expect_broken(const unsigned char *bytes, size_t size, const char *what, size_t where) {
     char records[512];
     cm_error error = {.status = CM_OK};
@@ -172,9 +193,9 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compressed),    cmocka_unit_test(test_damaged_compressed),
-        cmocka_unit_test(test_many_members),  cmocka_unit_test(test_standard_input),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_compressed),         cmocka_unit_test(test_large_compressed),
+        cmocka_unit_test(test_damaged_compressed), cmocka_unit_test(test_many_members),
+        cmocka_unit_test(test_standard_input),     cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

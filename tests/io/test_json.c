@@ -279,6 +279,24 @@ static void no_character_is_lost(void **state) {
         }
 }
 
+/* The same in the middle of a number: one that is cut short is none. */
+static void no_digit_is_lost(void **state) {
+    (void)state;
+    static const char *const ends[] = {",1]", " ]", "]", ".25]", "e1 ]", "E-2,3]"};
+    for (size_t e = 0; e < sizeof ends / sizeof *ends; e++)
+        for (int digits = 16; digits < 19; digits++) {
+            char text[64] = "[";
+            for (int i = 0; i < digits; i++) strcat(text, "1");
+            strcat(text, ends[e]);
+            char *whole = parse_failing(text, 0, false);
+            long count = taken;
+            assert_non_null(whole);
+            for (long n = 1; n <= count; n++)
+                for (int kind = 0; kind < 2; kind++) assert_null(parse_failing(text, n, kind == 1));
+            cm_free(whole);
+        }
+}
+
 int main(void) {
     json_set_alloc_funcs(counted, free); /* before the first parse, as a program would */
     const struct CMUnitTest tests[] = {
@@ -286,7 +304,7 @@ int main(void) {
         cmocka_unit_test(place_is_named),       cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(size_is_limited),      cmocka_unit_test(members_are_visited),
         cmocka_unit_test(members_have_types),   cmocka_unit_test(text_is_compact_and_sorted),
-        cmocka_unit_test(no_character_is_lost),
+        cmocka_unit_test(no_character_is_lost), cmocka_unit_test(no_digit_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,22 @@ static void shapes_and_versions_are_read(void **state) {
     }
 }
 
+/* The smallest array that has data. */
+static void an_array_of_one_byte(void **state) {
+    (void)state;
+    static const char dict[] = "{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }\n*";
+    char image[10 + sizeof dict] = "\x93NUMPY\1";
+    image[8] = (char)(sizeof dict - 2);
+    memcpy(image + 10, dict, sizeof dict - 1);
+    write_file(image, 10 + sizeof dict - 1);
+    cm_npy *file = open_good(path);
+    const cm_tensor *tensor = cm_npy_get(file, 0);
+    assert_int_equal(tensor->bytes, 1);
+    assert_non_null(tensor->data);
+    assert_true(element(tensor, 0) == '*');
+    cm_npy_close(file);
+}
+
 static void numpy_archives_are_read(void **state) {
     (void)state;
     static const char *const names[] = {"stored.npz", "deflated.npz"};
@@ -224,6 +240,18 @@ static void bombs_are_refused_unpacked(void **state) {
     assert_refused(fixture("stored.npz"), 300, "member b/c.npy: found more, expected at most 300");
 }
 
+/* Up to the byte of what is allowed. */
+static void the_allowed_bytes_may_be_used(void **state) {
+    (void)state;
+    cm_npy *file = NULL;
+    size_t whole = 0;
+    assert_int_equal(write_archive(NULL), CM_OK);
+    for (int i = 0; i < N_MEMBERS; i++) whole += 128 + members[i].bytes; /* numpy's headers of 128 bytes */
+    assert_int_equal(cm_npy_open(&file, path, whole, NULL), CM_OK);
+    cm_npy_close(file);
+    assert_refused(path, whole - 1, "member empty.npy: found more, expected at most");
+}
+
 /* The central directory's entry of the first member, "PK\1\2". */
 static unsigned char *central_entry(char *image, size_t size) {
     unsigned char *at = memmem(image, size, "PK\1\2", 4);
@@ -282,6 +310,21 @@ static void agreeing_lies(void **state) {
                    "member x.npy: found 268435456 unpacked bytes from 152, expected at most 152");
     cm_alloc_set_hook(NULL, NULL);
     assert_true(most_asked < 1 << 20);
+    free(image);
+    cm_file_map_close(&map);
+}
+
+/* Both headers of a packed member say less than it unpacks to. */
+static void members_longer_than_they_say(void **state) {
+    (void)state;
+    cm_file_map map;
+    assert_int_equal(cm_file_map_open(&map, fixture("deflated.npz"), NULL), CM_OK);
+    char *image = malloc(map.size);
+    memcpy(image, map.data, map.size);
+    image[39]--; /* in the zip64 field, where numpy has it */
+    central_entry(image, map.size)[24]--;
+    write_file(image, map.size);
+    assert_refused(path, plenty, "member a: found more, expected 151 bytes");
     free(image);
     cm_file_map_close(&map);
 }
@@ -492,11 +535,14 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numpy_arrays_are_read),
         cmocka_unit_test(shapes_and_versions_are_read),
+        cmocka_unit_test(an_array_of_one_byte),
         cmocka_unit_test(numpy_archives_are_read),
         cmocka_unit_test(what_numpy_may_hold_is_refused_by_name),
         cmocka_unit_test(bombs_are_refused_unpacked),
+        cmocka_unit_test(the_allowed_bytes_may_be_used),
         cmocka_unit_test(lying_archives),
         cmocka_unit_test(agreeing_lies),
+        cmocka_unit_test(members_longer_than_they_say),
         cmocka_unit_test(changed_bytes_are_survived),
         cmocka_unit_test(written_bytes_are_numpys),
         cmocka_unit_test(bad_tensors_are_not_written),

@@ -214,6 +214,23 @@ static void written_files_are_read(void **state) {
     cm_safetensors_close(file);
 }
 
+/* A scalar of each type, from the first of the list to the last. */
+static void every_dtype_is_written(void **state) {
+    (void)state;
+    static const unsigned char value[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    for (int i = CM_DTYPE_BOOL; i <= CM_DTYPE_U64; i++) {
+        const cm_tensor tensor = {"a", (cm_dtype)i, 0, {0}, value, cm_dtype_bytes((cm_dtype)i)};
+        cm_safetensors *file = NULL;
+        assert_int_equal(cm_safetensors_write(path, &tensor, 1, NULL, 0, NULL), CM_OK);
+        assert_int_equal(cm_safetensors_open(&file, path, NULL), CM_OK);
+        const cm_tensor *found = cm_safetensors_find(file, "a");
+        assert_non_null(found);
+        assert_true(found->dtype == tensor.dtype && found->n_dims == 0 && found->bytes == tensor.bytes);
+        assert_memory_equal(found->data, value, tensor.bytes);
+        cm_safetensors_close(file);
+    }
+}
+
 static void nothing_can_be_written(void **state) {
     (void)state;
     cm_safetensors *file = NULL;
@@ -376,6 +393,7 @@ int main(void) {
         cmocka_unit_test(many_entries),
         cmocka_unit_test(written_bytes_are_fixed),
         cmocka_unit_test(written_files_are_read),
+        cmocka_unit_test(every_dtype_is_written),
         cmocka_unit_test(nothing_can_be_written),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(changed_bytes_are_survived),

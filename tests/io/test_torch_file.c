@@ -187,6 +187,36 @@ static void made_file_is_good(void **state) {
     unlink(temp.path);
 }
 
+/* {"model": {}, "w": tensor}: a member without tensors is not the state dict. */
+static void an_empty_member_is_passed_over(void **state) {
+    (void)state;
+    static const char object[] = "\x80\x02}(U\5model}U\1w" ONE_TENSOR "u.";
+    temp_file temp = legacy_file(object, sizeof object - 1, KEYS BYTES, sizeof(KEYS BYTES) - 1);
+    cm_torch_file *file = open_file(temp.path);
+    assert_int_equal(cm_torch_file_count(file), 1);
+    assert_tensor(file, "w", CM_DTYPE_F32, 1, 4, 0, "aaaabbbbccccdddd", 16);
+    cm_torch_file_close(file);
+    unlink(temp.path);
+}
+
+/* A storage whose number of elements takes more than one byte. */
+static void a_storage_of_many_elements(void **state) {
+    (void)state;
+    enum { MANY = 0x10203 };
+    static const char object[] = "\x80\x02}U\1wctorch._utils\n_rebuild_tensor_v2\n("
+                                 "(U\7storagectorch\nByteStorage\nU\1kU\3cpuJ\3\2\1\0NtQ"
+                                 "K\0J\3\2\1\0\x85K\1\x85\x89}tRs.";
+    static const char head[] = KEYS "\3\2\1\0\0\0\0\0";
+    static char after[sizeof head - 1 + MANY];
+    memcpy(after, head, sizeof head - 1);
+    for (int i = 0; i < MANY; i++) after[(int)sizeof head - 1 + i] = (char)(i % 251);
+    temp_file temp = legacy_file(object, sizeof object - 1, after, sizeof after);
+    cm_torch_file *file = open_file(temp.path);
+    assert_tensor(file, "w", CM_DTYPE_U8, 1, MANY, 0, after + sizeof head - 1, MANY);
+    cm_torch_file_close(file);
+    unlink(temp.path);
+}
+
 static void bad_pickles(void **state) {
     (void)state;
     REFUSED("\x80\x02"
@@ -365,6 +395,24 @@ static void checksum_is_checked(void **state) {
     free(bytes);
 }
 
+/* An entry of the same letters in another case is another entry. */
+static void names_of_entries_are_exact(void **state) {
+    (void)state;
+    size_t size;
+    int renamed = 0;
+    unsigned char *bytes = file_bytes(fixture("torch_module.pt"), &size);
+    for (size_t at = 0; at + 7 <= size; at++) {
+        if (memcmp(bytes + at, "/data/0", 7) != 0) continue;
+        memcpy(bytes + at, "/DATA/0", 7);
+        renamed++;
+    }
+    assert_int_equal(renamed, 2); /* before the entry and in the directory */
+    temp_file temp = temp_bytes(bytes, size);
+    assert_file_refused(temp.path, CM_DATA, "data/0: found none");
+    unlink(temp.path);
+    free(bytes);
+}
+
 static void every_allocation_may_fail(void **state) {
     (void)state;
     static const char *const names[] = {"torch_zip.pt", "torch_legacy.pt"};
@@ -429,6 +477,8 @@ int main(void) {
         cmocka_unit_test(reads_all_formats),
         cmocka_unit_test(bad_archives),
         cmocka_unit_test(made_file_is_good),
+        cmocka_unit_test(an_empty_member_is_passed_over),
+        cmocka_unit_test(a_storage_of_many_elements),
         cmocka_unit_test(bad_pickles),
         cmocka_unit_test(bad_views),
         cmocka_unit_test(bombs),
@@ -436,6 +486,7 @@ int main(void) {
         cmocka_unit_test(truncated_at_every_byte),
         cmocka_unit_test(changed_at_every_byte),
         cmocka_unit_test(checksum_is_checked),
+        cmocka_unit_test(names_of_entries_are_exact),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(reads_published_files),
     };

@@ -7,7 +7,9 @@
 #include "temp_file.h"
 #include <dirent.h>
 #include <math.h>
+#include <sched.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static char root[64];
 
@@ -145,6 +147,57 @@ static void finds_repositories(void **state) {
     assert_refused("org/", CM_MODEL, "found no such file");
 }
 
+/* refs/main may name a snapshot by one letter; once it is empty or gone, what it said counts no more. */
+static void the_main_snapshot_is_the_one_named(void **state) {
+    (void)state;
+    write_tensor("cache/models--org--name/snapshots/7/model.safetensors", "w", CM_DTYPE_F32, 2, 2, four);
+    write_text("cache/models--org--name/snapshots/8/config.json", "{}");
+    write_text("cache/models--org--name/refs/main", "7");
+    check_four("org/name");
+    write_text("cache/models--org--name/refs/main", "");
+    assert_refused("org/name", CM_MODEL, "found several snapshots");
+    write_text("cache/models--org--name/refs/main", "7");
+    check_four("org/name");
+    assert_int_equal(unlink(in_root("cache/models--org--name/refs/main")), 0);
+    assert_refused("org/name", CM_MODEL, "found several snapshots");
+}
+
+/* A path of one letter, and the folder that one is in. */
+static void short_paths(void **state) {
+    (void)state;
+    char before[4096];
+    write_tensor("one/model.safetensors", "w", CM_DTYPE_F32, 2, 2, four);
+    write_tensor("m/model.safetensors", "w", CM_DTYPE_F32, 2, 2, four);
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(in_root("one")), 0);
+    check_four(".");
+    assert_int_equal(chdir(root), 0);
+    check_four("m");
+    assert_int_equal(chdir(before), 0);
+}
+
+/* In a process whose root is the test's folder. */
+static int open_at_root(void) {
+    if (geteuid() != 0 && unshare(CLONE_NEWUSER) != 0) return 77;
+    if (chroot(root) != 0 || chdir("/") != 0) return 77;
+    cm_weights *weights = NULL;
+    if (cm_weights_open(&weights, "/model.safetensors", NULL) != CM_OK) return 1;
+    int code = strcmp(cm_weights_folder(weights), "/") == 0 ? 0 : 2;
+    cm_weights_close(weights);
+    return code;
+}
+
+static void a_file_of_the_root_folder(void **state) {
+    (void)state;
+    int status = 0;
+    write_tensor("model.safetensors", "w", CM_DTYPE_F32, 2, 2, four);
+    pid_t child = fork();
+    if (child == 0) _exit(open_at_root());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) skip();
+    assert_int_equal(status, 0);
+}
+
 static void names_the_import(void **state) {
     (void)state;
     write_text("torch/pytorch_model.bin", "x");
@@ -232,6 +285,25 @@ static void converts_types(void **state) {
     const float wanted64[] = {0.1f, -0.0f, 3};
     assert_int_equal(read_as(CM_DTYPE_F64, f64, 3, out, NULL), CM_OK);
     assert_memory_equal(out, wanted64, sizeof wanted64);
+}
+
+/* A row of more values than are converted at a time, between others: it comes whole, and nothing behind it is
+ * touched. */
+static void a_long_row_is_read_alone(void **state) {
+    (void)state;
+    enum { ROWS = 5, WIDTH = (1 << 17) + 3 };
+    double *data = calloc((size_t)ROWS * WIDTH, sizeof *data);
+    float *out = calloc((size_t)ROWS * WIDTH, sizeof *out);
+    for (size_t i = 0; i < (size_t)ROWS * WIDTH; i++) data[i] = (double)i;
+    for (size_t i = 0; i < (size_t)ROWS * WIDTH; i++) out[i] = -1;
+    write_tensor("long/model.safetensors", "w", CM_DTYPE_F64, ROWS, WIDTH, data);
+    cm_weights *weights = open_weights(in_root("long"));
+    assert_int_equal(cm_weights_f32(weights, cm_weights_find(weights, "w"), 1, 1, out, NULL), CM_OK);
+    for (size_t i = 0; i < WIDTH; i++) assert_true(out[i] == (float)(WIDTH + i));
+    for (size_t i = WIDTH; i < (size_t)ROWS * WIDTH; i++) assert_true(out[i] == -1);
+    cm_weights_close(weights);
+    free(data);
+    free(out);
 }
 
 static void refuses_values(void **state) {
@@ -493,6 +565,28 @@ static void chooses_names(void **state) {
     cm_weights_close(weights);
 }
 
+/* A link into the cache says as little as the file's own name; the folder that it leads to does. */
+static void a_link_into_the_cache_has_the_name_of_the_repository(void **state) {
+    (void)state;
+    copy_fixture("torch_module.pt", "cache/models--org--linked/snapshots/1/pytorch_model.bin");
+    in_root("links/x");
+    assert_int_equal(
+        symlink("../cache/models--org--linked/snapshots/1/pytorch_model.bin", in_root("links/net.bin")), 0);
+    assert_import(in_root("links/net.bin"), NULL, false, CM_OK, in_root("home/org/linked"));
+}
+
+/* Two files of a single byte are compared, too. */
+static void another_version_of_one_byte_is_refused(void **state) {
+    (void)state;
+    copy_fixture("torch_module.pt", "source/net.pt");
+    write_text("source/vocab.txt", "A");
+    write_text("target/vocab.txt", "B");
+    assert_import(in_root("source/net.pt"), in_root("target"), false, CM_USAGE,
+                  "vocab.txt: found another version");
+    write_text("target/vocab.txt", "A");
+    assert_import(in_root("source/net.pt"), in_root("target"), false, CM_OK, in_root("target"));
+}
+
 static void refuses_imports(void **state) {
     (void)state;
     copy_fixture("torch_hostile.pt", "bad/hostile.pt");
@@ -556,15 +650,21 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(finds_paths),
         TEST(finds_repositories),
+        TEST(the_main_snapshot_is_the_one_named),
+        TEST(short_paths),
+        TEST(a_file_of_the_root_folder),
         TEST(names_the_import),
         TEST(shards),
         TEST(converts_types),
+        TEST(a_long_row_is_read_alone),
         TEST(refuses_values),
         TEST(pages_are_given_back),
         TEST(hash_is_of_the_tensors),
         TEST(texts),
         TEST(imports),
         TEST(chooses_names),
+        TEST(a_link_into_the_cache_has_the_name_of_the_repository),
+        TEST(another_version_of_one_byte_is_refused),
         TEST(refuses_imports),
         TEST(long_paths),
         TEST(folders_by_environment),
