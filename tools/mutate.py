@@ -4,15 +4,16 @@ usage: mutate.py BUILD_FOLDER COUNT [SEED] [FILE ...]
        mutate.py BUILD_FOLDER --again LOG
 
 Takes COUNT mutants of the readers and writers of files, the metrics, the checkpoints and their lock, drawn with SEED [1] from all
-places in the code (comments, texts and messages left out), evenly over the files. BUILD_FOLDER gets a copy of the sources, taken at
+places in the code, of each file in proportion to the square root of its places. An edit elsewhere draws no others. Left out:
+comments, texts, messages, and numbers whose change nothing can show: -1 for "none" or "less", room for an element more. BUILD_FOLDER gets a copy of the sources, taken at
 the start, and a debug build of its own; a mutant is compiled and the tests of its file run until one fails. A test that takes ten
 times its usual time of the processor (at least 10 s), or five minutes asleep, has failed. What survives is compiled once more with
 AddressSanitizer and UndefinedBehaviorSanitizer. Prints one line for each mutant that was not killed (survived, or invalid when it does
 not compile) and the share of killed ones. --again takes the survivors that a run has printed into LOG and asks the tests of now; lines
 that are no longer in the sources are told as gone. Python's standard library only.
 """
+import hashlib
 import os
-import random
 import re
 import resource
 import shutil
@@ -71,6 +72,14 @@ CHANGES = [
 ]
 
 
+# what only has to be negative, and room of which there may be more: numbers here are not changed
+UNSEEN = re.compile(r"-1\b|cm_new\(1, sizeof|^ +(?:static )?(?:const )?(?:unsigned )?\w+ \**\w+\[\d+\](?= =|;|,)|\? -1 : 1")
+
+
+def unseen(blank, begin):
+    return blank[begin].isdigit() and any(match.start() <= begin < match.end() for match in UNSEEN.finditer(blank))
+
+
 def places(lines):
     """(line number, column, end, new text) of every mutant of a file."""
     found, comment = [], False
@@ -88,18 +97,29 @@ def places(lines):
         blank = re.sub(r'"(\\.|[^"\\])*"', lambda text: '"' + "_" * (len(text.group()) - 2) + '"', code)
         for pattern, news in CHANGES:
             for match in re.finditer(pattern, blank):
-                found += [(number, match.start(), match.end(), match.expand(new)) for new in news]
+                if not unseen(blank, match.start()):
+                    found += [(number, match.start(), match.end(), match.expand(new)) for new in news]
     return found
 
 
 def draw(texts):
-    """COUNT mutants, as many of each file as it has places in proportion to the square root of their number."""
-    rng, every = random.Random(SEED), []
-    files = sys.argv[4:] or list(TESTS)
-    pools = {file: rng.sample(all_places, len(all_places)) for file in files if (all_places := places(texts[file]))}
+    """COUNT mutants in the order of a hash of what they are: taken from each file's list, always the one that is furthest behind."""
+    files, every = sys.argv[4:] or list(TESTS), []
+    pools = {}
+    for file in files:
+        lines = texts[file]
+        times = {}  # the same text may stand in several lines
+        keys = []
+        for place in places(lines):
+            what = f"{SEED} {file} {lines[place[0]]} {place[1]} {place[3]}"
+            times[what] = times.get(what, 0) + 1
+            keys.append((hashlib.sha256(f"{what} {times[what]}".encode()).digest(), place))
+        pools[file] = [place for _, place in sorted(keys, reverse=True)]
+    taken = dict.fromkeys(files, 0)
+    share = {file: len(pool) ** 0.5 for file, pool in pools.items()}
     while len(every) < COUNT and any(pools.values()):
-        weights = {file: len(pool) ** 0.5 for file, pool in pools.items() if pool}
-        file = rng.choices(list(weights), list(weights.values()))[0]
+        file = min((file for file in files if pools[file]), key=lambda file: (taken[file] + 0.5) / share[file])
+        taken[file] += 1
         every.append((file, pools[file].pop()))
     return every
 

@@ -27,17 +27,27 @@ enum {
 /* ---- failed allocations ---- */
 
 static json_malloc_t allocate; /* what the program has given jansson */
+static json_free_t release;
 static _Thread_local bool failed, parsing;
+static _Thread_local void *spare; /* handed out once, for the first allocation of a parse that fails */
+static _Thread_local size_t spare_bytes;
 
-/* Once an allocation has failed, a parse gets no more: see load. */
-static void *watched(size_t bytes) {
-    void *memory = parsing && failed ? NULL : allocate(bytes);
-    if (!memory) failed = true;
+static void *take_spare(size_t bytes) {
+    void *memory = bytes <= spare_bytes ? spare : NULL;
+    if (memory) spare = NULL;
     return memory;
 }
 
+/* Once an allocation has failed, a parse gets the spare and no more: see load. */
+static void *watched(size_t bytes) {
+    if (parsing && failed) return NULL;
+    void *memory = allocate(bytes);
+    if (memory) return memory;
+    failed = true;
+    return parsing ? take_spare(bytes) : NULL;
+}
+
 static void install(void) {
-    json_free_t release;
     json_get_alloc_funcs(&allocate, &release);
     json_set_alloc_funcs(watched, release);
 }
@@ -65,24 +75,37 @@ static size_t next_byte(void *buffer, size_t room, void *context) {
     return 1;
 }
 
+typedef struct json_extent {
+    size_t depth, bytes; /* bytes: what the values will take */
+    size_t too_deep;     /* offset of the first bracket below MAX_DEPTH, or the length of the text */
+    size_t word;         /* characters of the longest number, literal or word outside strings */
+} json_extent;
+
+/* What the scanner grows to for a word of so many characters; at first it has room for 16. */
+static size_t word_bytes(const json_extent *extent) {
+    return 2 * extent->word + 64;
+}
+
 /* jansson 2.14 does not look whether its scanner could keep a character: it goes on with a string that lacks
- * it, reads beyond its end or stops at an assertion. So it gets the text byte by byte, and none after a
- * failed allocation: it then sees a text that ends too early. NULL with `failed` then. */
-static json_t *load(const char *text, size_t len, json_error_t *problem) {
+ * it, reads beyond its end, or stops at an assertion when it was the one behind a word, which it puts back.
+ * So it gets the text byte by byte, and none after a failed allocation: it then sees a text that ends too
+ * early. Where that allocation was for the character behind a word, there is spare memory. NULL with `failed`
+ * then. */
+static json_t *load(const char *text, size_t len, const json_extent *extent, json_error_t *problem) {
     source from = {text, text + len};
     cm_json_watch();
+    spare_bytes = word_bytes(extent);
+    spare = allocate(spare_bytes);
+    failed = !spare;
+    if (failed) return NULL;
     parsing = true;
     json_t *value = json_load_callback(next_byte, &from, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, problem);
     parsing = false;
+    release(spare);
     if (!failed) return value;
     json_decref(value);
     return NULL;
 }
-
-typedef struct json_extent {
-    size_t depth, bytes; /* bytes: what the values will take */
-    size_t too_deep;     /* offset of the first bracket below MAX_DEPTH, or the length of the text */
-} json_extent;
 
 static size_t bytes_of(char c) {
     switch (c) {
@@ -104,8 +127,11 @@ static size_t bytes_of(char c) {
 static json_extent measure(const char *text, size_t len) {
     json_extent extent = {.too_deep = len};
     bool in_string = false;
+    size_t word = 0;
     for (size_t i = 0; i < len && extent.too_deep == len; i++) {
         char c = text[i];
+        word = in_string || strchr(" \t\r\n[]{}:,\"", c) ? 0 : word + 1; /* a NUL ends one as well */
+        if (word > extent.word) extent.word = word;
         if (in_string && c == '\\') {
             i++;
         } else if (c == '"') {
@@ -122,26 +148,28 @@ static json_extent measure(const char *text, size_t len) {
     return extent;
 }
 
-static cm_status check_extent(const char *text, size_t len, const char *file, const char *place,
-                              cm_error *error) {
-    json_extent extent = measure(text, len);
-    if (extent.too_deep < len) {
+static cm_status check_extent(json_extent *extent, const char *text, size_t len, const char *file,
+                              const char *place, cm_error *error) {
+    *extent = measure(text, len);
+    size_t bytes = extent->bytes + 2 * word_bytes(extent); /* of the scanner, and spare */
+    if (extent->too_deep < len) {
         return cm_fail(error, CM_DATA, file, place, cm_format("at most %d levels", MAX_DEPTH).text,
-                       "deeper nesting in the JSON text at byte %zu", extent.too_deep);
+                       "deeper nesting in the JSON text at byte %zu", extent->too_deep);
     }
-    if (extent.bytes > CM_JSON_BUDGET) {
+    if (bytes > CM_JSON_BUDGET) {
         return cm_fail(error, CM_DATA, file, place,
                        cm_format("at most %d MB of JSON values", CM_JSON_BUDGET / 1000000).text,
-                       "JSON whose values take about %zu MB of memory", extent.bytes / 1000000);
+                       "JSON whose values take about %zu MB of memory", bytes / 1000000);
     }
     return CM_OK;
 }
 
 cm_status cm_json_parse(json_t **result, const char *text, size_t len, const char *file, const char *place,
                         cm_error *error) {
-    CM_TRY(check_extent(text, len, file, place, error));
+    json_extent extent;
+    CM_TRY(check_extent(&extent, text, len, file, place, error));
     json_error_t problem;
-    json_t *value = load(text, len, &problem);
+    json_t *value = load(text, len, &extent, &problem);
     if (failed) return cm_fail_memory(error, 0);
     if (!value) {
         cm_text at = cm_format("line %d column %d", problem.line, problem.column);
@@ -204,9 +232,10 @@ static size_t value_end(const member_scan *scan) {
 /* Parses the len bytes of the scan's text from on. */
 static cm_status parse_span(const member_scan *scan, size_t from, size_t len, json_t **value) {
     const char *text = scan->text + from;
+    json_extent extent;
     json_error_t problem;
-    CM_TRY(check_extent(text, len, scan->file, scan->place, scan->error));
-    *value = load(text, len, &problem);
+    CM_TRY(check_extent(&extent, text, len, scan->file, scan->place, scan->error));
+    *value = load(text, len, &extent, &problem);
     if (failed) return cm_fail_memory(scan->error, 0);
     return *value ? CM_OK : not_json(scan, from + (size_t)problem.position, problem.text);
 }

@@ -1,4 +1,5 @@
-/* Levels of isotonic regression, and the bins of reliability. What scikit-learn finds is in test_statistics.c. */
+/* Levels of isotonic regression, and the bins of reliability. What scikit-learn finds is in
+ * test_statistics.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

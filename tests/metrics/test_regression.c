@@ -116,10 +116,8 @@ static void twins_are_told_apart(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_solution_is_exact),
-        cmocka_unit_test(ridge_finds_the_line),
-        cmocka_unit_test(twins_are_told_apart),
-        cmocka_unit_test(logistic_finds_the_odds),
+        cmocka_unit_test(the_solution_is_exact),  cmocka_unit_test(ridge_finds_the_line),
+        cmocka_unit_test(twins_are_told_apart),   cmocka_unit_test(logistic_finds_the_odds),
         cmocka_unit_test(one_class_stays_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
