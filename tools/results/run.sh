@@ -76,7 +76,7 @@ xargs -P "$(nproc)" -I '{}' sh -c '
   set -eu
   out=${1##*--out }
   name=$(basename "$out" .tsv)
-  $1 --threads 1 --quiet 2> "$W/left/$name.log" || { echo "== failed: $name" >&2; cat "$W/left/$name.log" >&2; exit 255; }
+  $1 --threads 1 --quiet 2> "$W/left/$name.log" || { echo "== failed: $name" >&2; cat "$W/left/$name.log" >&2; exit 1; }
   rm "$W/left/$name.log"
   times > "$W/left/$name.times" # the second line is the processor time of the evaluation
   awk -v name="$name" "NR == 2 { gsub(/[ms]/, \" \"); print name \"\\t\" 60 * (\$1 + \$3) + \$2 + \$4 }" "$W/left/$name.times" >> "$W/seconds.tsv"
@@ -84,7 +84,7 @@ xargs -P "$(nproc)" -I '{}' sh -c '
   finished=$(ls "$W/left" | grep -c "done$")
   minutes=$(((total - finished) * ($(date +%s) - begun) / finished / 60 + 1))
   echo "== $finished of $total: $name, about $minutes min left" >&2
-' sh '{}' < "$W/todo"
+' sh '{}' < "$W/todo" || { echo "== the page was not written: $(ls "$W/left" | grep -c 'log$') evaluations failed" >&2; exit 1; }
 
 awk -v settings="$settings" -f "$here/page.awk" "$here/sets.tsv" "$here/runs.tsv" "$here/targets.tsv" "$W"/tables/*.tsv > "$page.tmp"
 mv "$page.tmp" "$page"
