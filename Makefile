@@ -17,7 +17,7 @@ help:
 demo: build
 	@sh examples/demo.sh $(BUILD)/src/cli/crossmamba
 
-## make check         build and run the tests (5 minutes on 2 cores)
+## make check         build and run the tests (2 minutes on 2 cores)
 check: build
 	@sh tools/check.sh $(BUILD)
 
