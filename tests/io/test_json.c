@@ -179,6 +179,23 @@ static void members_are_visited(void **state) {
     assert_int_equal(cm_json_each_member("{\"b\":tru}", 9, "f", "header", note_member, NULL, NULL), CM_DATA);
 }
 
+/* Wherever the member is in the text. */
+static void the_byte_is_named(void **state) {
+    (void)state;
+    for (int spaces = 0; spaces < 3; spaces++) {
+        char text[64], wanted[64];
+        cm_error error = {0};
+        cm_buf seen = CM_BUF_EMPTY;
+        cm_buf_text(&seen, "");
+        snprintf(text, sizeof text, "{\"a\":1,%*s\"b\":[2,tru]}", spaces, "");
+        snprintf(wanted, sizeof wanted, "not JSON: byte %d: ", 17 + spaces);
+        assert_int_equal(cm_json_each_member(text, strlen(text), "f", "header", note_member, &seen, &error),
+                         CM_DATA);
+        if (!strstr(error.found, wanted)) fail_msg("'%s' does not hold '%s'", error.found, wanted);
+        cm_buf_clear(&seen);
+    }
+}
+
 static const char *member_refusal(json_t *object, const char *key, json_type type) {
     cm_error error;
     json_t *value = NULL;
@@ -324,6 +341,7 @@ int main(void) {
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(size_is_limited),
         cmocka_unit_test(members_are_visited),
+        cmocka_unit_test(the_byte_is_named),
         cmocka_unit_test(members_have_types),
         cmocka_unit_test(text_is_compact_and_sorted),
         cmocka_unit_test(no_character_is_lost),

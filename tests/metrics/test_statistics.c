@@ -242,6 +242,25 @@ static void one_pair_is_a_mean(void **state) {
     assert_close(coverage.width, 1, 0);
 }
 
+/* Nine residuals are the fewest that promise 90 %: the bound is the largest, whichever pair it is of. */
+static void the_largest_of_nine_is_the_bound(void **state) {
+    (void)state;
+    for (int largest = 0; largest < 9; largest++) {
+        cm_conformal conformal;
+        cm_coverage coverage = {0};
+        const double sure = 0.95, unsure = 0.3, yes = 1;
+        for (int i = 0; i < 9; i++) value[i] = i == largest ? 0.25 : 0.9, label[i] = 1;
+        assert_int_equal(cm_conformal_fit(false, value, value, label, 9, &conformal, NULL), CM_OK);
+        assert_close(conformal.bound[1], 0.75, 0);
+        assert_true(isnan(conformal.bound[0])); /* so it is in every set */
+        assert_true(cm_conformal_holds(&conformal, unsure, 1) && !cm_conformal_holds(&conformal, 0.2, 1));
+        conformal.bound[0] = 0.5;
+        cm_coverage_add(&coverage, &conformal, false, &sure, &yes, 1);
+        cm_coverage_finish(&coverage);
+        assert_close(coverage.single, 1, 0);
+    }
+}
+
 static void too_few_promise_nothing(void **state) {
     (void)state;
     cm_conformal conformal;
@@ -560,6 +579,7 @@ int main(void) {
         cmocka_unit_test(affinity_coverage),
         cmocka_unit_test(binary_coverage),
         cmocka_unit_test(one_pair_is_a_mean),
+        cmocka_unit_test(the_largest_of_nine_is_the_bound),
         cmocka_unit_test(too_few_promise_nothing),
         cmocka_unit_test(paired_differences),
         cmocka_unit_test(resampled_sides),
