@@ -384,7 +384,10 @@ static void bad_tensors_are_not_written(void **state) {
     static const cm_tensor bad[] = {
         {"", CM_DTYPE_BF16, 1, {2}, values, 4}, {"", CM_DTYPE_U8, 1, {4}, values, 4},
         {"", CM_DTYPE_F32, 1, {2}, values, 4},  {"", CM_DTYPE_F32, 1, {-1}, values, 4},
-        {"", CM_DTYPE_F32, 9, {1}, values, 4},  {"", CM_DTYPE_F32, 2, {INT64_MAX, 9}, values, 4}};
+        {"", CM_DTYPE_F32, 9, {1}, values, 4},  {"", CM_DTYPE_F32, 2, {INT64_MAX, 9}, values, 4},
+        {"", CM_DTYPE_I16, 1, {2}, values, 4},  {"", CM_DTYPE_U16, 1, {2}, values, 4},
+        {"", CM_DTYPE_U32, 1, {1}, values, 4},  {"", CM_DTYPE_U64, 1, {1}, values, 8},
+        {"", CM_DTYPE_I8, 1, {4}, values, 4},   {"", CM_DTYPE_BOOL, 1, {4}, values, 4}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(cm_npy_write(path, &bad[i], NULL), CM_USAGE);
     static const cm_tensor widest = {"", CM_DTYPE_F32, 8, {0, INT64_MAX, 1, 1, 1, 1, 1, 1}, NULL, 0};

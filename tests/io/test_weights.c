@@ -587,6 +587,16 @@ static void another_version_of_one_byte_is_refused(void **state) {
     assert_import(in_root("source/net.pt"), in_root("target"), false, CM_OK, in_root("target"));
 }
 
+static void folders_above_are_made(void **state) {
+    (void)state;
+    copy_fixture("torch_module.pt", "above/net.pt");
+    assert_import(in_root("above/net.pt"), in_root("above/one/two/three"), false, CM_OK,
+                  in_root("above/one/two/three"));
+    assert_int_equal(access(in_root("above/one/two/three"), F_OK), 0);
+    assert_int_not_equal(access(in_root("above/on"), F_OK), 0); /* and no others */
+    assert_int_not_equal(access(in_root("above/one/tw"), F_OK), 0);
+}
+
 static void refuses_imports(void **state) {
     (void)state;
     copy_fixture("torch_hostile.pt", "bad/hostile.pt");
@@ -665,6 +675,7 @@ int main(void) {
         TEST(chooses_names),
         TEST(a_link_into_the_cache_has_the_name_of_the_repository),
         TEST(another_version_of_one_byte_is_refused),
+        TEST(folders_above_are_made),
         TEST(refuses_imports),
         TEST(long_paths),
         TEST(folders_by_environment),

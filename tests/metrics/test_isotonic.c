@@ -62,6 +62,15 @@ static void isotonic_weighs_levels(void **state) {
     assert_close(to[3], 1.55, 1e-12);
 }
 
+static void values_are_clipped_at_the_ends(void **state) {
+    (void)state;
+    static const double at[] = {1, 2, 4}, to[] = {0.1, 0.5, 0.7};
+    static const double asked[] = {-9, 1, 1.5, 2, 3, 4, 5}, wanted[] = {0.1, 0.1, 0.3, 0.5, 0.6, 0.7, 0.7};
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
+        assert_close(cm_isotonic_value(at, to, 3, asked[i]), wanted[i], 1e-15);
+    assert_close(cm_isotonic_value(at, to, 1, 3), 0.1, 0);
+}
+
 static void bins_of_probabilities(void **state) {
     (void)state;
     static const struct {
@@ -75,13 +84,16 @@ static void bins_of_probabilities(void **state) {
     assert_close(cm_reliability(low, none, 2, bins), 0.01, 1e-15);
     assert_true(bins[0].count == 2 && bins[0].observed == 0 && bins[0].predicted == 0.01);
     assert_true(isnan(bins[1].observed) && isnan(bins[1].predicted));
+    for (int b = 0; b < CM_RELIABILITY_BINS; b++) {
+        assert_close(bins[b].low, b / 15.0, 1e-15);
+        assert_close(bins[b].high, (b + 1) / 15.0, 1e-15);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(isotonic_keeps_to_its_room),
-        cmocka_unit_test(isotonic_joins_the_first),
-        cmocka_unit_test(isotonic_weighs_levels),
+        cmocka_unit_test(isotonic_keeps_to_its_room), cmocka_unit_test(isotonic_joins_the_first),
+        cmocka_unit_test(isotonic_weighs_levels),     cmocka_unit_test(values_are_clipped_at_the_ends),
         cmocka_unit_test(bins_of_probabilities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

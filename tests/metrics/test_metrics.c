@@ -167,6 +167,17 @@ static void the_order_of_pairs_does_not_matter(void **state) {
     for (int m = 0; m < CM_AFFINITY_COUNT; m++) assert_close(out[m], back[m], 1e-15);
 }
 
+static void losses_are_better_when_low(void **state) {
+    (void)state;
+    for (int affinity = 0; affinity < 2; affinity++)
+        for (int m = 0; m < cm_metrics_count(affinity); m++) {
+            const char *name = cm_metrics_name(affinity, m);
+            bool loss = strcmp(name, "RMSE") == 0 || strcmp(name, "MAE") == 0 || strcmp(name, "Brier") == 0 ||
+                        strcmp(name, "ECE") == 0;
+            assert_int_equal(cm_metrics_direction(affinity, m), loss ? -1 : 1);
+        }
+}
+
 /* A ranking is made once and judged with many weights: no call leaves anything to the next. */
 static void rankings_are_judged_again(void **state) {
     (void)state;
@@ -285,6 +296,7 @@ int main(void) {
         cmocka_unit_test(weights_are_repeats),
         cmocka_unit_test(the_order_of_pairs_does_not_matter),
         cmocka_unit_test(thresholds),
+        cmocka_unit_test(losses_are_better_when_low),
         cmocka_unit_test(rankings_are_judged_again),
         cmocka_unit_test(unsuitable_input_is_refused),
     };
