@@ -164,6 +164,7 @@ static const bad_row records[] = {
      PREDICT},
     {"UTF-16", "\xff\xfe>\0a\0", 6, CM_DATA, "UTF-16", NULL, 0, PREDICT},
     {"a byte order mark of UTF-16 alone", "\xff\xfe", 0, CM_DATA, "found UTF-16 text", NULL, 0, NULL},
+    {"the same, big-endian", "\xfe\xff", 0, CM_DATA, "found UTF-16 text", NULL, 0, NULL},
     {"tiny gzip", "\x1f\x8b\x08", 0, CM_DATA, "cut short", NULL, 0, PREDICT},
     /* long and many */
     {"a name of 4,096 bytes", ">", 0, CM_OK, "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn=AC;", make_header, 4096, NULL},

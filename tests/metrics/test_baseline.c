@@ -115,6 +115,11 @@ static void new_molecules_get_the_mean(void **state) {
     for (int i = 0; i < 10; i++) label[i] = 1;
     assert_int_equal(cm_baseline_identity(false, a, b, label, train, 10, 10, 10, value, NULL), CM_OK);
     assert_close(value[9], 10.0 / 11, 1e-12);
+    for (int i = 0; i < 10; i++)
+        a[i] = b[i] = 9 - i, train[i] = i > 0, value[i] = -7; /* the first is tested */
+    assert_int_equal(cm_baseline_identity(false, a, b, label, train, 10, 10, 10, value, NULL), CM_OK);
+    assert_close(value[0], 10.0 / 11, 1e-12);
+    for (int i = 0; i < 10; i++) a[i] = b[i] = i, train[i] = i < 9;
     for (int i = 0; i < 10; i++) label[i] = i % 3 == 0;
     assert_int_equal(cm_baseline_identity(false, a, b, label, train, 10, 10, 10, value, NULL), CM_OK);
     assert_close(value[9], 1.0 / 3, 1e-6);

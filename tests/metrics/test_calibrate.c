@@ -89,6 +89,8 @@ static void affinity_is_a_line(void **state) {
         if (c == 1) assert_true(got.spread > 50);
         assert_close(cm_calibrated(&got, true, 2), 2 * got.slope + got.offset, 1e-12);
     }
+    for (int i = 0; i < 20; i++) score[i] = i / 1000.0, label[i] = 1.5 * score[i] + 7; /* small units */
+    assert_close(cm_calibrate(true, score, label, 20).slope, 1.5, 1e-9);
     for (int i = 0; i < 10; i++) score[i] = 3, label[i] = i;
     cm_calibration got = cm_calibrate(true, score, label, 10);
     assert_close(got.slope, 1, 0);
