@@ -573,6 +573,9 @@ static void a_link_into_the_cache_has_the_name_of_the_repository(void **state) {
     assert_int_equal(
         symlink("../cache/models--org--linked/snapshots/1/pytorch_model.bin", in_root("links/net.bin")), 0);
     assert_import(in_root("links/net.bin"), NULL, false, CM_OK, in_root("home/org/linked"));
+    copy_fixture("torch_module.pt", "cache/models--o--x/snapshots/1/pytorch_model.bin"); /* the shortest */
+    assert_import(in_root("cache/models--o--x/snapshots/1/pytorch_model.bin"), NULL, false, CM_OK,
+                  in_root("home/o/x"));
 }
 
 /* Two files of a single byte are compared, too. */

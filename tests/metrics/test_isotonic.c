@@ -81,6 +81,8 @@ static void bins_of_probabilities(void **state) {
         assert_int_equal(cm_reliability_bin_of(cases[i].value), cases[i].bin);
     cm_reliability_bin bins[CM_RELIABILITY_BINS];
     double low[] = {0, 0.02}, none[] = {0, 0};
+    assert_close(cm_reliability(low + 1, none, 1, bins), 0.02, 1e-15);
+    assert_close(cm_reliability(low, none, 0, bins), 0, 0);
     assert_close(cm_reliability(low, none, 2, bins), 0.01, 1e-15);
     assert_true(bins[0].count == 2 && bins[0].observed == 0 && bins[0].predicted == 0.01);
     assert_true(isnan(bins[1].observed) && isnan(bins[1].predicted));

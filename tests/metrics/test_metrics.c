@@ -109,6 +109,12 @@ static void one_class_and_constants(void **state) {
     assert_close(out[CM_BINARY_precision], 0, 0);
     assert_close(out[CM_BINARY_f1], 0, 0);
     assert_true(isnan(out[CM_BINARY_auroc]) && isnan(out[CM_BINARY_auprc]));
+    double one[4] = {0, 0, 1, 0}, rest[4] = {1, 1, 0, 1}; /* one of a class is enough */
+    assert_int_equal(cm_metrics_binary(value, one, 4, 0.5, out, NULL), CM_OK);
+    assert_close(out[CM_BINARY_auroc], 2.0 / 3, 1e-15);
+    assert_close(out[CM_BINARY_auprc], 0.5, 1e-15);
+    assert_int_equal(cm_metrics_binary(value, rest, 4, 0.5, out, NULL), CM_OK);
+    assert_close(out[CM_BINARY_auroc], 1.0 / 3, 1e-15);
     double tenths[3] = {0.1, 0.1, 0.1}, rising[3] = {1, 2, 3};
     assert_int_equal(cm_metrics_affinity(tenths, rising, 3, out, NULL), CM_OK);
     assert_close(out[CM_AFFINITY_pearson], 0, 0);
