@@ -118,7 +118,7 @@ static void see_known(const trial *t, const cm_pair *asked, const cm_pair *pair,
 
 static int close_to(const double *x, const double *want, int n, const char *what, int64_t pair) {
     for (int i = 0; i < n; i++)
-        if (fabs(x[i] - want[i]) > 1e-9)
+        if (!(fabs(x[i] - want[i]) <= 1e-9))
             fail_msg("%s of pair %d: %g, not %g", what, (int)pair, x[i], want[i]);
     return n;
 }

@@ -225,8 +225,8 @@ static void thresholds(void **state) {
         assert_int_equal(
             cm_metrics_best_threshold(cases[c].value, cases[c].label, cases[c].n, &threshold, NULL), CM_OK);
         nearest = fabs(threshold - 0.5);
-        if (fabs(threshold - cases[c].threshold) > 1e-12 &&
-            fabs(nearest - fabs(cases[c].threshold - 0.5)) > 1e-12)
+        if (!(fabs(threshold - cases[c].threshold) <= 1e-12) &&
+            !(fabs(nearest - fabs(cases[c].threshold - 0.5)) <= 1e-12))
             fail_msg("case %zu: %g", c, threshold);
     }
     double apart[2] = {0.7, nextafter(0.7, 1)}, label[2] = {0, 1}, threshold;
