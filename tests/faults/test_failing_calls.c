@@ -2,7 +2,8 @@
  * every N and several reasons. A job that succeeds all the same must have the right result; one that fails
  * says why. After each fault the job runs again without, and must succeed: what a fault leaves is in nobody's
  * way. Leaks and wild accesses are the sanitizers' to find (make asan). The program's own calls are those of
- * tests/support/fail_call.h. CROSSMAMBA_LONG=1, which `make check` sets, takes every reason; otherwise EIO alone. */
+ * tests/support/fail_call.h. CROSSMAMBA_LONG=1, which `make check` sets, takes every reason; otherwise EIO
+ * alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
