@@ -63,7 +63,7 @@ static cm_status forest_scores(work *w, int p, int trees, const int64_t *index, 
         .trees = trees,
         .columns = 1 + r->width / COLUMNS_SHARE,
         .leaf = LEAF,
-        .seed = cm_rng_key((uint64_t)w->call->options->seed, KEY_FOREST, (uint64_t)(p + 1))};
+        .seed = cm_rng_key((uint64_t)w->call->options->seed, KEY_FOREST, (uint64_t)p + 1)};
     if (cm_stopped(w->call->runtime)) return cm_fail(error, CM_INTERRUPTED, NULL, NULL, NULL, "stopped");
     for (int64_t row = 0; row < r->first_test; row++)
         if (p < 0 || w->inner->part[r->position[row]] != p) w->index[n++] = row;
