@@ -29,34 +29,31 @@ void cm_pair_solver_destroy(cm_pair_solver *solver) {
 
 enum { TILE_NUMBERS = 1 << 16 }; /* of B: half a megabyte, half of a usual second cache */
 
-/* Puts from[n] into the order of place[i] / rows, equal ones as they were. start: [places + 1], zeros. */
+/* Numbers from[n] (NULL: 0 to n - 1) in the order of place / rows, equal ones as they were; those of place p
+ * lie at start[p] to start[p + 1]. start: [places + 1], zeros. */
 static void sort_by(const int32_t *place, int64_t rows, int64_t places, const int64_t *from, int64_t n,
                     int64_t *start, int64_t *to) {
-    for (int64_t k = 0; k < n; k++) start[place[from[k]] / rows + 1]++;
+    for (int64_t i = 0; i < n; i++) start[place[i] / rows + 1]++;
     for (int64_t p = 0; p < places; p++) start[p + 1] += start[p];
-    for (int64_t k = 0; k < n; k++) to[start[place[from[k]] / rows]++] = from[k];
+    for (int64_t k = 0; k < n; k++) {
+        int64_t i = from ? from[k] : k;
+        to[start[place[i] / rows]++] = i;
+    }
+    for (int64_t p = places; p > 0; p--) start[p] = start[p - 1];
+    start[0] = 0;
 }
 
 cm_status cm_pair_order(int64_t *order, const cm_pair_list *pairs, int64_t m, int64_t q, cm_error *error) {
     int64_t rows = q < TILE_NUMBERS ? TILE_NUMBERS / q : 1, tiles = (q + rows - 1) / rows, n = pairs->n;
     int64_t *start = cm_new((size_t)(m + tiles) + 2, sizeof *start), *by_a = cm_new((size_t)n, sizeof *by_a);
     if (start && by_a) {
-        for (int64_t i = 0; i < n; i++) order[i] = i;
-        sort_by(pairs->a, 1, m, order, n, start, by_a);
+        sort_by(pairs->a, 1, m, NULL, n, start, by_a);
         sort_by(pairs->b, rows, tiles, by_a, n, start + m + 1, order);
     }
     bool done = start && by_a;
     cm_free(start);
     cm_free(by_a);
     return done ? CM_OK : cm_fail_memory(error, (size_t)(m + tiles + n) * sizeof *start);
-}
-
-static void group_pairs(cm_pair_solver *s) {
-    for (int64_t i = 0; i < s->n; i++) s->start[s->b[i] + 1]++;
-    for (int64_t b = 0; b < s->q; b++) s->start[b + 1] += s->start[b];
-    for (int64_t i = 0; i < s->n; i++) s->pairs[s->start[s->b[i]]++] = i;
-    for (int64_t b = s->q; b > 0; b--) s->start[b] = s->start[b - 1];
-    s->start[0] = 0;
 }
 
 cm_status cm_pair_solver_create(cm_pair_solver **solver, int64_t m, int64_t q, const cm_pair_list *train,
@@ -84,7 +81,7 @@ cm_status cm_pair_solver_create(cm_pair_solver **solver, int64_t m, int64_t q, c
     }
     memcpy(s->a, train->a, n * sizeof *s->a);
     memcpy(s->b, train->b, n * sizeof *s->b);
-    group_pairs(s);
+    sort_by(s->b, 1, q, NULL, s->n, s->start, s->pairs);
     *solver = s;
     return CM_OK;
 }
