@@ -191,8 +191,7 @@ static const bad_row changed[] = {
 static void test_damage(void **state) {
     (void)state;
     BAD_RUN(cut, "in", read_cut);
-    for (part = getenv("CROSSMAMBA_LONG") ? 0 : PARTS - 1; part < PARTS; part++)
-        BAD_RUN(changed, "in", read_changed);
+    for (part = 0; part < PARTS; part++) BAD_RUN(changed, "in", read_changed);
 }
 
 /* ---- what ends the process that reads ---- */

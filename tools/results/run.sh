@@ -66,12 +66,10 @@ tac "$W/todo" | sort -s -n -k 1,1 | sed 's/^[0-9] //' > "$W/todo.sorted"
 mv "$W/todo.sorted" "$W/todo"
 
 # as many at a time as there are cores, with one thread each: small networks use a second one badly
-total=$(wc -l < "$W/todo")
+total=$(wc -l < "$W/todo") begun=$(date +%s)
 rm -rf "$W/left" && mkdir "$W/left"
-export total W
-begun=$(date +%s)
 touch "$W/seconds.tsv"
-export begun
+export total begun W
 xargs -P "$(nproc)" -I '{}' sh -c '
   set -eu
   out=${1##*--out }
