@@ -10,7 +10,8 @@ static const cm_arg_row rows[] = {
     CM_DATA_ROWS,
     {"model", "FILE", true, false, "the model file to write"},
     {"predictor", "NAME", false, false,
-     "what to fit: network (that of --fusion), a name of the table below, or stack:NAME/NAME [network]"},
+     "what to fit: network (that of --fusion), a name of the table below, stack:NAME/NAME or mean:NAME/NAME "
+     "[network]"},
     {"force", NULL, false, false, "replace an existing model file"},
     {"checkpoint", "FILE", false, false, "state of the unfinished run [model file + .checkpoint]"},
     {"checkpoint-seconds", "N", false, false, "least time between checkpoints [60]"},
@@ -96,10 +97,10 @@ const cm_command cm_command_train = {
             "file. The best\n"
             "epoch, the calibration and the threshold are chosen on an inner validation fold. Ctrl-C writes "
             "a checkpoint\n"
-            "from which --resume continues (a network; kernel models and stacks begin again). The file of a "
-            "kernel "
-            "model or of\n"
-            "a stack with one holds the training molecules as text.",
+            "from which --resume continues (a network; others begin again). The file of a kernel model holds "
+            "the counts\n"
+            "of all training molecules, that of boosted trees the counts of some: what they are can be told "
+            "from these.",
     .example =
         "crossmamba train --task rna-protein --a examples/rna.fasta --b examples/protein.fasta --pairs "
         "examples/rna-protein.tsv --dim 16 --epochs 2 --validation 0 --model /tmp/example.safetensors "

@@ -4,10 +4,10 @@
 #include "base/rng.h"
 #include "data/split.h"
 #include "eval/audit_parts.h"
-#include "eval/composition.h"
 #include "metrics/baseline.h"
 #include "metrics/metrics.h"
 #include "metrics/regression.h"
+#include "model/composition.h"
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>

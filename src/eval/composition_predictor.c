@@ -2,8 +2,8 @@
  * "length": the same with the lengths alone. */
 #include "base/alloc.h"
 #include "eval/choice.h"
-#include "eval/composition.h"
 #include "metrics/regression.h"
+#include "model/composition.h"
 
 static const double penalties[] = {1e-4, 1e-2, 1};
 enum { PENALTIES = sizeof penalties / sizeof *penalties };

@@ -1,17 +1,9 @@
-/* "mean:A/B/...": the plain mean of the members, each trained once. Of affinities it takes the scores as they
- * are: a line through held-out scores of a few groups of new molecules moves a whole fold by more than it
- * mends. */
+/* "mean:A/B/...": the plain mean of the members (train/mean_learner.c), each trained once: there are no
+ * intervals, which alone would need inner folds. */
 #include "eval/choice.h"
 #include "eval/stage.h"
+#include "model/parts.h"
 #include <math.h>
-
-void cm_stage_mean(const double *scores, int members, int64_t n, double *to) {
-    for (int64_t i = 0; i < n; i++) {
-        double sum = 0;
-        for (int m = 0; m < members; m++) sum += scores[m * n + i];
-        to[i] = sum / members;
-    }
-}
 
 static double probability(double logit) {
     return 1 / (1 + exp(-logit));
@@ -22,14 +14,14 @@ static cm_status run(const cm_predictor_call *call, cm_error *error) {
     const struct cm_stage_input *in = call->stage;
     int64_t m = call->n_test;
     if (call->dataset->task->affinity) {
-        cm_stage_mean(in->raw, in->n_members, m, call->score);
+        cm_parts_mean(in->raw, in->n_members, m, call->score);
         cm_choice_clip(call);
         return CM_OK;
     }
     double bar = 0;
     for (int k = 0; k < in->n_members; k++) bar += cm_model_handed(false, in->threshold[k]) / in->n_members;
     *call->threshold = probability(bar);
-    cm_stage_mean(in->test, in->n_members, m, call->score);
+    cm_parts_mean(in->test, in->n_members, m, call->score);
     for (int64_t i = 0; i < m; i++) call->value[i] = probability(call->score[i]);
     return CM_OK;
 }

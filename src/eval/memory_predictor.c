@@ -8,6 +8,7 @@
 #include "eval/choice.h"
 #include "eval/memory_rows.h"
 #include "eval/stage.h"
+#include "model/parts.h"
 #include <math.h>
 
 /* Trees of the forest that scores tested pairs, and of those that score held-out training pairs. */
@@ -117,8 +118,8 @@ static cm_status take_mean(work *w, const struct cm_stage_input *in, double **me
     int64_t n = w->call->n_train, m = w->call->n_test;
     *mean = cm_new((size_t)(n + m), sizeof **mean);
     if (!*mean) return cm_fail_memory(error, (size_t)(n + m) * sizeof **mean);
-    cm_stage_mean(in->held, in->n_members, n, *mean);
-    cm_stage_mean(in->test, in->n_members, m, *mean + n);
+    cm_parts_mean(in->held, in->n_members, n, *mean);
+    cm_parts_mean(in->test, in->n_members, m, *mean + n);
     w->base = (cm_memory_base){1, *mean, *mean + n};
     return CM_OK;
 }

@@ -52,22 +52,20 @@ static const cm_predictor *find_plain(const char *name) {
 
 static const char memory_suffix[] = "+memory";
 
-static const char mean_prefix[] = "mean:";
-
 static bool has_memory(const char *name) {
     size_t length = strlen(name), suffix = sizeof memory_suffix - 1;
     return length > suffix && strcmp(name + length - suffix, memory_suffix) == 0;
 }
 
 bool cm_stage_is_mean(const char *name) {
-    return strncmp(name, mean_prefix, sizeof mean_prefix - 1) == 0;
+    return strncmp(name, cm_learner_mean.prefix, strlen(cm_learner_mean.prefix)) == 0;
 }
 
 int cm_stage_members(const char *name, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]) {
     bool memory = has_memory(name);
     const char *end = name + strlen(name) - (memory ? sizeof memory_suffix - 1 : 0);
-    int members = cm_stack_names(name, end, member);
-    if (members == 0) members = cm_member_names(mean_prefix, name, end, member);
+    int members = cm_member_names(cm_learner_stack.prefix, name, end, member);
+    if (members == 0) members = cm_member_names(cm_learner_mean.prefix, name, end, member);
     if (members > 0 || !memory) return members;
     size_t length = (size_t)(end - name);
     if (length >= CM_MEMBER_NAME) length = CM_MEMBER_NAME - 1;

@@ -5,9 +5,8 @@
 #include "base/team.h"
 #include "data/dataset.h"
 
-/* value[side][i * n[side] + j] in [0, 1], symmetric, 1 on the diagonal: the cosine of the k-mer counts (RNA k
- * = 6 over 4 nucleotides, protein k = 3 over 20 amino acids; a shorter chain is like itself alone), or for
- * small molecules the Tanimoto coefficient sum min / sum max of Morgan fingerprints. */
+/* value[side][i * n[side] + j]: how alike molecules i and j are (bio/profile.h); symmetric, 1 on the
+ * diagonal, also of chains too short to be like another one. */
 typedef struct cm_similarity {
     int64_t n[2];
     float *value[2];

@@ -24,9 +24,6 @@ struct cm_stage_input {
     const double *test; /* [n_members, n_test] from the whole training part */
 };
 
-/* to[n]: the mean of scores[members][n]. */
-void cm_stage_mean(const double *scores, int members, int64_t n, double *to);
-
 /* Scores of members: [members][n_train] held out by the parts of inner, [members][n_test]. */
 typedef struct cm_stack_scores {
     int members; /* at most CM_MEMBERS_MAX */

@@ -5,9 +5,9 @@
 
 /* The order of the sections; what a card has besides follows in its own order. */
 static const char *const sections[] = {
-    "task",     "unit",    "predictor",  "kernel",      "stack",          "inputs",         "data",
-    "training", "metrics", "evaluation", "calibration", "threshold",      "label",          "licence",
-    "notes",    "options", "parameters", "format",      "format_version", "library_version"};
+    "task",  "unit",     "predictor",  "kernel",     "boosting",       "stack",          "mean",  "inputs",
+    "data",  "training", "metrics",    "evaluation", "calibration",    "threshold",      "label", "licence",
+    "notes", "options",  "parameters", "format",     "format_version", "library_version"};
 enum { N_SECTIONS = sizeof sections / sizeof *sections };
 
 static bool listed(const char *key) {

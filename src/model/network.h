@@ -26,8 +26,10 @@ struct cm_model {
     int n_members;
     /* a kernel model */
     cm_kernel_model *kernel;
-    /* a stack: whole models by name; score = part_offset + sum of part_weight * cm_model_handed of a part's
-     * value */
+    /* boosted trees */
+    struct cm_boosted *boosted;
+    /* a stack or a mean: whole models by name; a stack's score = part_offset + sum of part_weight *
+     * cm_model_handed of a part's value */
     cm_model *part[CM_PARTS_MAX];
     char part_name[CM_PARTS_MAX][CM_PART_NAME];
     int n_parts;

@@ -1,9 +1,11 @@
 /* The common beginning and end of fits that are no training loop. */
 #include "train/facts.h"
 #include "base/alloc.h"
+#include "data/split_kind.h"
 #include "io/json.h"
 #include "metrics/metrics.h"
 #include <math.h>
+#include <string.h>
 
 double cm_fit_label(const cm_fit_request *request, int64_t i) {
     int64_t pair = request->index[i];
@@ -80,12 +82,36 @@ static cm_status note_metrics(cm_model *model, const double *value, const double
     return cm_fail_memory(error, 0);
 }
 
-static cm_status choose_threshold(cm_model *model, const double *value, const double *label, int64_t n,
+static cm_status choose_threshold(cm_model *model, const double *score, const double *label, int64_t n,
                                   cm_error *error) {
     bool both = false;
     for (int64_t i = 1; i < n; i++) both = both || label[i] != label[0];
     if (model->task->affinity || !both) return CM_OK;
-    return cm_metrics_best_threshold(value, label, n, &model->threshold, error);
+    double *value = cm_new((size_t)n, sizeof *value);
+    if (!value) return cm_fail_memory(error, (size_t)n * sizeof *value);
+    for (int64_t i = 0; i < n; i++) value[i] = cm_model_value(model, score[i]);
+    cm_status status = cm_metrics_best_threshold(value, label, n, &model->threshold, error);
+    cm_free(value);
+    return status;
+}
+
+cm_status cm_fit_finish_calibrated(cm_model *model, const double *score, const double *label, int64_t n,
+                                   cm_error *error) {
+    double *value = cm_new((size_t)n, sizeof *value);
+    if (!value) return cm_fail_memory(error, (size_t)n * sizeof *value);
+    for (int64_t i = 0; i < n; i++) value[i] = cm_model_value(model, score[i]);
+    cm_status status =
+        cm_conformal_fit(model->task->affinity, score, value, label, n, &model->conformal, error);
+    if (status == CM_OK && n > 0) status = note_metrics(model, value, label, n, error);
+    cm_free(value);
+    return status;
+}
+
+void cm_fit_keep_scores(cm_model *model, const double *score, const double *label, int64_t n) {
+    double squares = 0;
+    model->calibration = (cm_calibration){.slope = 1};
+    for (int64_t i = 0; i < n; i++) squares += (label[i] - score[i]) * (label[i] - score[i]);
+    if (model->task->affinity && n > 0) model->calibration.spread = sqrt(squares / (double)n);
 }
 
 cm_status cm_fit_finish(cm_model *model, const double *score, const double *label, int64_t n,
@@ -96,15 +122,28 @@ cm_status cm_fit_finish(cm_model *model, const double *score, const double *labe
         model->calibration = cm_calibrate(true, score, label, n);
     else
         CM_TRY(cm_calibrate_by(method, score, label, n, &model->calibration, error));
-    double *value = cm_new((size_t)n, sizeof *value);
-    if (!value) return cm_fail_memory(error, (size_t)n * sizeof *value);
-    for (int64_t i = 0; i < n; i++) value[i] = cm_model_value(model, score[i]);
-    cm_status status =
-        cm_conformal_fit(model->task->affinity, score, value, label, n, &model->conformal, error);
-    if (status == CM_OK) status = choose_threshold(model, value, label, n, error);
-    if (status == CM_OK && n > 0) status = note_metrics(model, value, label, n, error);
-    cm_free(value);
-    return status;
+    CM_TRY(choose_threshold(model, score, label, n, error));
+    return cm_fit_finish_calibrated(model, score, label, n, error);
+}
+
+/* ---- which molecules will be new ---- */
+
+static cm_status named_sides(const char *split, bool new_side[2], cm_error *error) {
+    static const struct {
+        const char *split;
+        bool new_side[2];
+    } rows[] = {{"cold-a", {true, false}},    {"cold-b", {false, true}},    {"cold-both", {true, true}},
+                {"cluster-a", {true, false}}, {"cluster-b", {false, true}}, {"cluster-both", {true, true}}};
+    new_side[0] = new_side[1] = false;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].split, split) == 0) memcpy(new_side, rows[i].new_side, sizeof rows[i].new_side);
+    if (strcmp(split, "auto") == 0 || cm_split_kind_find(split)) return CM_OK;
+    return cm_fail(error, CM_USAGE, NULL, "option inner-split", "auto or a kind of split", "%s", split);
+}
+
+cm_status cm_fit_new_sides(const cm_fit_request *r, bool new_side[2], cm_error *error) {
+    if (!r->asked) return named_sides(r->options->inner_split, new_side, error);
+    return cm_inner_new_sides(r->dataset, r->index, r->n, r->asked, r->n_asked, new_side, error);
 }
 
 cm_status cm_fit_note(cm_model *model, json_t *training, cm_error *error) {

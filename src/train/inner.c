@@ -17,9 +17,8 @@ void cm_inner_clear(cm_inner *inner) {
 
 /* ---- which molecules are new ---- */
 
-/* new_side[s]: most tested pairs have a molecule on side s that no training pair has. */
-static cm_status find_new(const cm_dataset *d, const int64_t *train, int64_t n, const int64_t *test,
-                          int64_t m, bool new_side[2], cm_error *error) {
+cm_status cm_inner_new_sides(const cm_dataset *d, const int64_t *train, int64_t n, const int64_t *test,
+                             int64_t m, bool new_side[2], cm_error *error) {
     for (int side = 0; side < 2; side++) {
         bool *known = cm_new((size_t)d->n_entities[side], sizeof *known);
         if (!known) return cm_fail_memory(error, (size_t)d->n_entities[side]);
@@ -97,15 +96,13 @@ static cm_status divide_cold(cm_inner *inner, const cm_dataset *d, const int64_t
     return CM_OK;
 }
 
-cm_status cm_inner_make(cm_inner *inner, const cm_dataset *dataset, const int64_t *train, int64_t n,
-                        const int64_t *test, int64_t m, int folds, uint64_t seed, cm_error *error) {
+cm_status cm_inner_divide(cm_inner *inner, const cm_dataset *dataset, const int64_t *train, int64_t n,
+                          const bool new_side[2], int folds, uint64_t seed, cm_error *error) {
     *inner = (cm_inner){.n = n};
     if (n < FEWEST) return CM_OK;
     inner->part = cm_new((size_t)n, sizeof *inner->part);
     inner->fits = cm_new((size_t)n * CM_INNER_MOST, sizeof *inner->fits);
     if (!inner->part || !inner->fits) return cm_fail_memory(error, (size_t)n * (4 + CM_INNER_MOST));
-    bool new_side[2];
-    CM_TRY(find_new(dataset, train, n, test, m, new_side, error));
     if (new_side[0] || new_side[1]) {
         CM_TRY(divide_cold(inner, dataset, train, new_side, folds, seed, error));
         if (usable(inner)) return CM_OK;
@@ -114,6 +111,14 @@ cm_status cm_inner_make(cm_inner *inner, const cm_dataset *dataset, const int64_
     CM_TRY(cm_split_folds(dataset, train, n, folds, cm_rng_key(seed, KEY_INNER, 2), inner->part, error));
     set_fits(inner, false);
     return CM_OK;
+}
+
+cm_status cm_inner_make(cm_inner *inner, const cm_dataset *dataset, const int64_t *train, int64_t n,
+                        const int64_t *test, int64_t m, int folds, uint64_t seed, cm_error *error) {
+    bool new_side[2];
+    *inner = (cm_inner){.n = n};
+    CM_TRY(cm_inner_new_sides(dataset, train, n, test, m, new_side, error));
+    return cm_inner_divide(inner, dataset, train, n, new_side, folds, seed, error);
 }
 
 int64_t cm_inner_list(const cm_inner *inner, int p, bool held, int64_t *index) {

@@ -16,11 +16,18 @@ typedef struct cm_inner {
     bool *fits;    /* [n_parts, n] whether pair i trains part p */
 } cm_inner;
 
-/* folds: 2 to CM_INNER_MOST. Divides the pairs train[n] as their test pairs are divided from them: at random
- * by label into folds parts; when most of test[m] name a molecule of one side that no training pair has, by
- * whole molecules of that side (folds parts); when most have two such molecules, both sides by 3, a part for
- * each block, trained on the pairs that share neither fold (9 parts). Labels of test pairs are not looked at.
- * A division that would leave a part without pairs to fit falls back to random. */
+/* new_side[s]: most of the pairs test[m] name a molecule on side s that no pair of train[n] has. */
+cm_status cm_inner_new_sides(const cm_dataset *dataset, const int64_t *train, int64_t n, const int64_t *test,
+                             int64_t m, bool new_side[2], cm_error *error);
+
+/* folds: 2 to CM_INNER_MOST. Divides the pairs train[n] for questions with new molecules on these sides: on
+ * none at random by label into folds parts; on one by whole molecules of that side (folds parts); on both,
+ * both sides by 3, a part for each block, trained on the pairs that share neither fold (9 parts). A division
+ * that would leave a part without pairs to fit falls back to random. */
+cm_status cm_inner_divide(cm_inner *inner, const cm_dataset *dataset, const int64_t *train, int64_t n,
+                          const bool new_side[2], int folds, uint64_t seed, cm_error *error);
+
+/* The same as the pairs test[m] ask for. Their labels are not looked at. */
 cm_status cm_inner_make(cm_inner *inner, const cm_dataset *dataset, const int64_t *train, int64_t n,
                         const int64_t *test, int64_t m, int folds, uint64_t seed, cm_error *error);
 void cm_inner_clear(cm_inner *inner);

@@ -1,13 +1,11 @@
 /* Kernel ridge regression (kernel/kernel_model.h). Its inner folds hold out whole molecules of a side when
- * that is what the model will be asked: by most of the asked pairs, or without them by the option
- * inner_split. */
+ * that is what the model will be asked. */
 #include "base/alloc.h"
 #include "kernel/kernel_model.h"
 #include "model/model_kind.h"
 #include "train/facts.h"
 #include "train/learner.h"
 #include <math.h>
-#include <string.h>
 
 /* The pairs as plain columns. */
 typedef struct columns {
@@ -29,34 +27,6 @@ static cm_status columns_make(columns *c, const cm_fit_request *r, cm_error *err
         for (int side = 0; side < 2; side++) c->number[side][i] = r->dataset->pairs[r->index[i]].entity[side];
         c->label[i] = cm_fit_label(r, i);
     }
-    return CM_OK;
-}
-
-/* Whether most asked pairs have a molecule on side that no training pair has. */
-static cm_status asked_new(const cm_fit_request *r, int side, bool *fresh, cm_error *error) {
-    const cm_dataset *d = r->dataset;
-    bool *known = cm_new((size_t)d->n_entities[side], sizeof *known);
-    if (!known) return cm_fail_memory(error, (size_t)d->n_entities[side]);
-    int64_t unknown = 0;
-    for (int64_t i = 0; i < r->n; i++) known[d->pairs[r->index[i]].entity[side]] = true;
-    for (int64_t i = 0; i < r->n_asked; i++) unknown += !known[d->pairs[r->asked[i]].entity[side]];
-    *fresh = 2 * unknown > r->n_asked;
-    cm_free(known);
-    return CM_OK;
-}
-
-static cm_status choose_cold(const cm_fit_request *r, cm_kernel_cold *cold, cm_error *error) {
-    static const struct {
-        const char *split;
-        cm_kernel_cold cold;
-    } by_split[] = {{"cold-a", CM_COLD_A},    {"cold-b", CM_COLD_B},    {"cold-both", CM_COLD_BOTH},
-                    {"cluster-a", CM_COLD_A}, {"cluster-b", CM_COLD_B}, {"cluster-both", CM_COLD_BOTH}};
-    bool fresh[2] = {false, false};
-    *cold = CM_COLD_NONE;
-    for (size_t i = 0; i < sizeof by_split / sizeof *by_split && !r->asked; i++)
-        if (strcmp(by_split[i].split, r->options->inner_split) == 0) *cold = by_split[i].cold;
-    for (int side = 0; side < 2 && r->asked; side++) CM_TRY(asked_new(r, side, &fresh[side], error));
-    if (r->asked) *cold = (cm_kernel_cold)((fresh[0] ? CM_COLD_A : 0) | (fresh[1] ? CM_COLD_B : 0));
     return CM_OK;
 }
 
@@ -86,7 +56,9 @@ static cm_status learn(cm_model *model, const cm_fit_request *r, const columns *
                                  .label = c->label,
                                  .seed = (uint64_t)r->options->seed,
                                  .team = team};
-    CM_TRY(choose_cold(r, &request.cold, error));
+    bool fresh[2];
+    CM_TRY(cm_fit_new_sides(r, fresh, error));
+    request.cold = (cm_kernel_cold)((fresh[0] ? CM_COLD_A : 0) | (fresh[1] ? CM_COLD_B : 0));
     CM_TRY(cm_kernel_fit(&model->kernel, &request, error));
     CM_TRY(calibrate(model, c->label, error));
     return cm_fit_note(model,

@@ -10,7 +10,7 @@ static const cm_learner *const learners[] = {
 enum { LEARNER_COUNT = sizeof learners / sizeof *learners };
 
 static int own_row(const cm_learner *learner, int i, cm_table_row *row) {
-    if (learner->stack) return 0;
+    if (learner->prefix) return 0;
     if (learner->row) return learner->row(i, row);
     *row = (cm_table_row){learner->name, learner->help};
     return i == 0;
@@ -26,11 +26,21 @@ int cm_learner_row(int i, cm_table_row *row) {
     return 0;
 }
 
+int cm_learner_join_row(int i, cm_table_row *row) {
+    for (int l = 0; i >= 0 && l < LEARNER_COUNT; l++) {
+        if (!learners[l]->prefix || i-- > 0) continue;
+        *row = (cm_table_row){learners[l]->name, learners[l]->help};
+        return 1;
+    }
+    return 0;
+}
+
 static cm_status unknown(const char *name, cm_error *error) {
     cm_buf names = CM_BUF_EMPTY;
     cm_table_row row;
-    cm_buf_text(&names, "network, stack:NAME/NAME");
+    cm_buf_text(&names, cm_learner_network.name);
     for (int i = 0; cm_learner_row(i, &row); i++) cm_buf_printf(&names, ", %s", row.name);
+    for (int i = 0; cm_learner_join_row(i, &row); i++) cm_buf_printf(&names, ", %s", row.name);
     cm_status status =
         cm_fail(error, CM_USAGE, NULL, "predictor", names.failed ? "a predictor" : names.data, "%s", name);
     cm_buf_clear(&names);
@@ -44,10 +54,6 @@ static const cm_learner *find_plain(const char *name) {
         for (int i = 0; own_row(learners[l], i, &row); i++)
             if (strcmp(row.name, name) == 0) return learners[l];
     return NULL;
-}
-
-int cm_stack_names(const char *name, const char *end, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]) {
-    return cm_member_names("stack:", name, end, member);
 }
 
 int cm_member_names(const char *prefix, const char *name, const char *end,
@@ -83,8 +89,11 @@ static cm_status check_members(const char *name, char member[CM_MEMBERS_MAX][CM_
 
 cm_status cm_learner_find(const cm_learner **learner, const char *name, cm_error *error) {
     char member[CM_MEMBERS_MAX][CM_MEMBER_NAME];
-    int members = cm_stack_names(name, NULL, member);
-    CM_TRY(check_members(name, member, members, error));
-    *learner = members > 0 ? &cm_learner_stack : find_plain(name);
+    *learner = find_plain(name);
+    for (int l = 0; l < LEARNER_COUNT; l++) {
+        int members = learners[l]->prefix ? cm_member_names(learners[l]->prefix, name, NULL, member) : 0;
+        CM_TRY(check_members(name, member, members, error));
+        if (members > 0) *learner = learners[l];
+    }
     return *learner ? CM_OK : unknown(name, error);
 }

@@ -11,7 +11,7 @@ enum { CM_MEMBERS_MAX = CM_PARTS_MAX, CM_MEMBER_NAME = CM_PART_NAME };
 
 typedef struct cm_learner {
     const char *name, *help;
-    bool stack; /* joins other learners; the name is a pattern with NAME in it */
+    const char *prefix; /* of a learner that joins others, whose names follow; name is then a pattern */
     /* Row i of a learner that stands for several names (0 past the end); NULL: it has the one name above. */
     int (*row)(int i, cm_table_row *row);
     /* A pure function of the request: neither team nor resuming changes a bit. */
@@ -22,16 +22,15 @@ typedef struct cm_learner {
 #define CM_LEARNER_ROW(name) extern const cm_learner cm_learner_##name;
 #include "train/learners.def"
 
-/* cm_learner_row (crossmamba/tables.h) lists the plain ones. */
+/* cm_learner_row (crossmamba/tables.h) lists the plain ones, cm_learner_join_row the others. */
+int cm_learner_join_row(int i, cm_table_row *row);
 
-/* The learner of a name: that of a row, "network" (the network of the options), or stack:NAME/NAME. CM_USAGE
- * lists the names. */
+/* The learner of a name: that of a row, "network" (the network of the options), or one with a prefix and
+ * plain names behind it. CM_USAGE lists the names. */
 cm_status cm_learner_find(const cm_learner **learner, const char *name, cm_error *error);
 
-/* "stack:A/B/C": A, B, C in member; their number, 0 for another name, CM_MEMBERS_MAX + 1 when there are too
- * many. end: where the name stops, NULL: at its NUL. */
-int cm_stack_names(const char *name, const char *end, char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]);
-/* The same of a name that begins with another prefix. */
+/* "stack:A/B/C" with prefix "stack:": A, B, C in member; their number, 0 for a name without the prefix,
+ * CM_MEMBERS_MAX + 1 when there are too many. end: where the name stops, NULL: at its NUL. */
 int cm_member_names(const char *prefix, const char *name, const char *end,
                     char member[CM_MEMBERS_MAX][CM_MEMBER_NAME]);
 

@@ -8,21 +8,14 @@
 #include <math.h>
 #include <string.h>
 
-enum { KEY_ROWS = 0x626f6f73, KEY_COLUMNS, LEAF = -1, COLUMN_GRAIN = 16, ROW_GRAIN = 64, CHUNK = 512 };
+enum { KEY_ROWS = 0x626f6f73, KEY_COLUMNS, COLUMN_GRAIN = 16, ROW_GRAIN = 64, CHUNK = 512 };
 
+/* Of the tree that grows, as in cm_boosting. */
 typedef struct node {
-    int32_t column; /* LEAF, or the column that cut is for: values up to it go left */
-    int32_t left;   /* number of the left child; the right one follows it */
+    int32_t column, left;
     float cut;
-    double value; /* of a leaf */
+    double value;
 } node;
-
-struct cm_boosting {
-    int64_t width, n_nodes;
-    int rounds, most; /* most: nodes that a tree has room for */
-    double base;
-    node *nodes; /* [rounds, most] */
-};
 
 /* What a split is judged by. */
 typedef struct sum {
@@ -58,6 +51,7 @@ typedef struct growth {
     split *best;           /* [width] of each drawn column */
     int64_t n_columns;
     open_leaf *leaves;                /* [options->leaves] */
+    node *tree;                       /* [2 * options->leaves - 1] */
     sum *sums[CM_FOREST_BLOCKS];      /* [items or n] of the node's rows by item */
     int32_t *items[CM_FOREST_BLOCKS]; /* [items or n] the items that they read, in the order of the rows */
     int32_t *slot[CM_FOREST_BLOCKS];  /* [items] place in items, -1: not there */
@@ -74,6 +68,7 @@ static void growth_clear(growth *g) {
     cm_free(g->columns);
     cm_free(g->best);
     cm_free(g->leaves);
+    cm_free(g->tree);
     for (int b = 0; b < g->table->n_blocks; b++) {
         cm_free(g->sums[b]);
         cm_free(g->items[b]);
@@ -102,7 +97,9 @@ static bool growth_make(growth *g) {
     g->columns = cm_new(width, sizeof *g->columns);
     g->best = cm_new(width, sizeof *g->best);
     g->leaves = cm_new((size_t)g->options->leaves, sizeof *g->leaves);
-    return g->f && g->own && g->rows && g->spare && g->columns && g->best && g->leaves && make_blocks(g);
+    g->tree = cm_new(2 * (size_t)g->options->leaves - 1, sizeof *g->tree);
+    return g->f && g->own && g->rows && g->spare && g->columns && g->best && g->leaves && g->tree &&
+           make_blocks(g);
 }
 
 static void add(sum *to, const sum *part) {
@@ -245,13 +242,13 @@ static int64_t divide(growth *g, const open_leaf *o) {
 }
 
 /* Divides leaf number `at` of n; its right part becomes leaf n. */
-static void divide_leaf(growth *g, node *nodes, int at, int n) {
+static void divide_leaf(growth *g, int at, int n) {
     open_leaf *o = &g->leaves[at];
     int64_t middle = divide(g, o);
     int32_t left = 2 * n - 1;
-    nodes[o->number] = (node){.column = o->best.column,
-                              .left = left,
-                              .cut = g->bins.cut[o->best.column * CM_BINS_MAX + o->best.bin]};
+    g->tree[o->number] = (node){.column = o->best.column,
+                                .left = left,
+                                .cut = g->bins.cut[o->best.column * CM_BINS_MAX + o->best.bin]};
     g->leaves[n] = (open_leaf){.begin = middle, .end = o->end, .number = left + 1};
     *o = (open_leaf){.begin = o->begin, .end = middle, .number = left};
     search_leaf(g, &g->leaves[n]);
@@ -265,26 +262,38 @@ static int best_leaf(const growth *g, int n) {
     return best;
 }
 
-static void set_values(growth *g, node *nodes, int n) {
+static void set_values(growth *g, int n) {
     for (int l = 0; l < n; l++) {
         const open_leaf *o = &g->leaves[l];
         double value = -g->options->rate * o->all.g / (o->all.h + g->options->ridge);
-        nodes[o->number] = (node){.column = LEAF, .value = value};
+        g->tree[o->number] = (node){.column = CM_LEAF, .value = value};
         for (int64_t k = o->begin; k < o->end; k++) g->f[g->rows[k]] += value;
     }
 }
 
-static void grow_tree(growth *g, node *nodes) {
+static void append_tree(growth *g, int round, int nodes) {
+    cm_boosting *b = g->boosting;
+    int64_t first = b->start[round];
+    for (int k = 0; k < nodes; k++) {
+        b->column[first + k] = g->tree[k].column;
+        b->left[first + k] = g->tree[k].left;
+        b->cut[first + k] = g->tree[k].cut;
+        b->value[first + k] = g->tree[k].value;
+    }
+    b->start[round + 1] = b->nodes = first + nodes;
+}
+
+static void grow_tree(growth *g, int round) {
     int n = 1;
     g->leaves[0] = (open_leaf){.begin = 0, .end = g->n, .number = 0};
     search_leaf(g, &g->leaves[0]);
     while (n < g->options->leaves) {
         int at = best_leaf(g, n);
         if (g->leaves[at].best.gain <= 0) break;
-        divide_leaf(g, nodes, at, n++);
+        divide_leaf(g, at, n++);
     }
-    set_values(g, nodes, n);
-    g->boosting->n_nodes += 2 * n - 1;
+    set_values(g, n);
+    append_tree(g, round, 2 * n - 1);
 }
 
 /* ---- rounds ---- */
@@ -319,15 +328,13 @@ static double base_of(const growth *g) {
 
 static cm_status grow_all(growth *g, cm_error *error) {
     cm_boosting *b = g->boosting;
-    b->nodes = cm_new((size_t)b->rounds * (size_t)b->most, sizeof *b->nodes);
-    if (!b->nodes || !growth_make(g))
-        return cm_fail_memory(error, (size_t)b->rounds * (size_t)b->most * sizeof *b->nodes);
+    if (!growth_make(g)) return cm_fail_memory(error, (size_t)g->n * sizeof *g->own);
     CM_TRY(cm_bins_make(&g->bins, g->table, g->index, g->n, g->team, error));
     b->base = base_of(g);
     for (int64_t i = 0; i < g->n; i++) g->f[i] = b->base;
     for (int round = 0; round < b->rounds; round++) {
         begin_round(g, round);
-        grow_tree(g, b->nodes + (int64_t)round * b->most);
+        grow_tree(g, round);
     }
     return CM_OK;
 }
@@ -337,17 +344,9 @@ cm_status cm_boosting_fit(cm_boosting **boosting, const cm_forest_table *table, 
                           cm_error *error) {
     assert(n >= 1 && options->rounds >= 1 && options->leaves >= 1 && options->leaf >= 1 &&
            options->ridge > 0);
-    growth g = {.table = table,
-                .label = label,
-                .index = index,
-                .options = options,
-                .team = team,
-                .n = n,
-                .boosting = cm_new(1, sizeof *g.boosting)};
-    if (!g.boosting) return cm_fail_memory(error, sizeof *g.boosting);
-    g.boosting->width = cm_forest_width(table);
-    g.boosting->rounds = options->rounds;
-    g.boosting->most = 2 * options->leaves - 1;
+    growth g = {.table = table, .label = label, .index = index, .options = options, .team = team, .n = n};
+    int64_t most = (int64_t)options->rounds * (2 * options->leaves - 1);
+    CM_TRY(cm_boosting_room(&g.boosting, cm_forest_width(table), options->rounds, most, error));
     cm_status status = grow_all(&g, error);
     growth_clear(&g);
     if (status == CM_OK)
@@ -357,14 +356,67 @@ cm_status cm_boosting_fit(cm_boosting **boosting, const cm_forest_table *table, 
     return status;
 }
 
+/* ---- trees as arrays ---- */
+
+cm_status cm_boosting_room(cm_boosting **boosting, int64_t width, int rounds, int64_t nodes,
+                           cm_error *error) {
+    cm_boosting *b = cm_new(1, sizeof *b);
+    size_t n = (size_t)nodes;
+    if (!b) return cm_fail_memory(error, sizeof *b);
+    *b = (cm_boosting){.width = width, .rounds = rounds, .nodes = nodes};
+    b->start = cm_new((size_t)rounds + 1, sizeof *b->start);
+    b->column = cm_new(n, sizeof *b->column);
+    b->left = cm_new(n, sizeof *b->left);
+    b->cut = cm_new(n, sizeof *b->cut);
+    b->value = cm_new(n, sizeof *b->value);
+    if (!b->start || !b->column || !b->left || !b->cut || !b->value) {
+        cm_boosting_destroy(b);
+        return cm_fail_memory(error, n * 20);
+    }
+    *boosting = b;
+    return CM_OK;
+}
+
 void cm_boosting_destroy(cm_boosting *boosting) {
     if (!boosting) return;
-    cm_free(boosting->nodes);
+    cm_free(boosting->start);
+    cm_free(boosting->column);
+    cm_free(boosting->left);
+    cm_free(boosting->cut);
+    cm_free(boosting->value);
     cm_free(boosting);
 }
 
-int64_t cm_boosting_nodes(const cm_boosting *boosting) {
-    return boosting->n_nodes;
+void cm_boosting_keep(cm_boosting *boosting, int rounds) {
+    assert(rounds >= 1 && rounds <= boosting->rounds);
+    boosting->rounds = rounds;
+    boosting->nodes = boosting->start[rounds];
+}
+
+/* Children come after their parent, so that every way down ends. */
+static bool leads_down(const cm_boosting *b, int64_t first, int64_t end, int64_t at) {
+    if (b->column[at] == CM_LEAF) return true;
+    return b->column[at] >= 0 && b->column[at] < b->width && b->left[at] > at - first &&
+           b->left[at] < end - first - 1;
+}
+
+cm_status cm_boosting_check(const cm_boosting *b, cm_error *error) {
+    int64_t nodes = b->nodes;
+    if (b->start[0] != 0 || b->start[b->rounds] != nodes)
+        return cm_fail(error, CM_DATA, NULL, "trees", cm_format("nodes 0 to %lld", (long long)nodes).text,
+                       "%lld to %lld", (long long)b->start[0], (long long)b->start[b->rounds]);
+    for (int t = 0; t < b->rounds; t++)
+        if (b->start[t + 1] <= b->start[t] || b->start[t + 1] > nodes)
+            return cm_fail(error, CM_DATA, NULL, cm_format("tree %d", t + 1).text, "one node or more",
+                           "nodes %lld to %lld", (long long)b->start[t], (long long)b->start[t + 1]);
+    for (int t = 0; t < b->rounds; t++)
+        for (int64_t at = b->start[t]; at < b->start[t + 1]; at++)
+            if (!leads_down(b, b->start[t], b->start[t + 1], at))
+                return cm_fail(error, CM_DATA, NULL,
+                               cm_format("tree %d, node %lld", t + 1, (long long)(at - b->start[t])).text,
+                               cm_format("a column below %lld and two later nodes", (long long)b->width).text,
+                               "column %d, node %d", b->column[at], b->left[at]);
+    return CM_OK;
 }
 
 /* ---- scoring ---- */
@@ -379,11 +431,12 @@ typedef struct scoring {
     double *score;
 } scoring;
 
-static double descend(const node *tree, const cm_forest_table *table, int64_t row) {
-    const node *at = tree;
-    while (at->column != LEAF)
-        at = tree + at->left + !(cm_forest_cell(cm_forest_column_of(table, at->column), row) <= at->cut);
-    return at->value;
+static double descend(const cm_boosting *b, int round, const cm_forest_table *table, int64_t row) {
+    int64_t first = b->start[round], at = first;
+    while (b->column[at] != CM_LEAF)
+        at = first + b->left[at] +
+             !(cm_forest_cell(cm_forest_column_of(table, b->column[at]), row) <= b->cut[at]);
+    return b->value[at];
 }
 
 static void score_rows(void *context, int64_t begin, int64_t end, int member) {
@@ -395,8 +448,7 @@ static void score_rows(void *context, int64_t begin, int64_t end, int member) {
         double *score = s->score + stage * s->m;
         for (int64_t i = begin; i < end; i++) score[i] = stage ? score[i - s->m] : b->base;
         for (; round < s->rounds[stage]; round++)
-            for (int64_t i = begin; i < end; i++)
-                score[i] += descend(b->nodes + (int64_t)round * b->most, s->table, s->index[i]);
+            for (int64_t i = begin; i < end; i++) score[i] += descend(b, round, s->table, s->index[i]);
     }
 }
 

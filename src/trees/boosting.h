@@ -32,7 +32,20 @@ typedef struct cm_boosting_options {
     uint64_t seed;
 } cm_boosting_options;
 
-typedef struct cm_boosting cm_boosting;
+/* Grown trees as plain arrays, which can be kept in a model file. The nodes of tree t are start[t] ..
+ * start[t + 1], the root first. An inner node sends a row with a value of `column` up to `cut` to node `left`
+ * of its tree, others to the next one; a leaf has column CM_LEAF and gives `value`. */
+enum { CM_LEAF = -1 };
+typedef struct cm_boosting {
+    int64_t width; /* columns of a table */
+    int rounds;
+    int64_t nodes;
+    double base;            /* F0 */
+    int64_t *start;         /* [rounds + 1], from 0 to nodes */
+    int32_t *column, *left; /* [nodes] */
+    float *cut;
+    double *value;
+} cm_boosting;
 
 /* Fits rows index[n] (n >= 1, rows below 2^31) of table; label by row. */
 cm_status cm_boosting_fit(cm_boosting **boosting, const cm_forest_table *table, const double *label,
@@ -40,12 +53,17 @@ cm_status cm_boosting_fit(cm_boosting **boosting, const cm_forest_table *table, 
                           cm_error *error);
 void cm_boosting_destroy(cm_boosting *boosting); /* NULL is allowed */
 
+/* Room for trees that a file holds, all zero; then the check of what was read: CM_DATA where a tree could
+ * lead out of itself, round and round, or to a column that is none. */
+cm_status cm_boosting_room(cm_boosting **boosting, int64_t width, int rounds, int64_t nodes, cm_error *error);
+cm_status cm_boosting_check(const cm_boosting *boosting, cm_error *error);
+
+/* Leaves the first rounds (1 up to all) of the trees. */
+void cm_boosting_keep(cm_boosting *boosting, int rounds);
+
 /* F of rows index[m] of a table with the same columns, after each of rounds[stages], which ascend:
  * score[stages, m]. */
 void cm_boosting_scores(const cm_boosting *boosting, const cm_forest_table *table, const int64_t *index,
                         int64_t m, const int *rounds, int stages, double *score, cm_team *team);
-
-/* Nodes of all trees together. */
-int64_t cm_boosting_nodes(const cm_boosting *boosting);
 
 #endif

@@ -192,7 +192,7 @@ static void a_tree_worked_by_hand(void **state) {
     cm_boosting *boosting = NULL;
     double score[8];
     assert_int_equal(cm_boosting_fit(&boosting, &table, label, index, 6, &o, NULL, NULL), CM_OK);
-    assert_int_equal(cm_boosting_nodes(boosting), 3);
+    assert_int_equal(boosting->nodes, 3);
     cm_boosting_scores(boosting, &table, index, 8, &o.rounds, 1, score, NULL);
     for (int i = 0; i < 8; i++) assert_true(score[i] == expected[i]);
     cm_boosting_destroy(boosting);
@@ -332,7 +332,7 @@ static void small_and_plain_cases(void **state) {
     cm_boosting *one = fit(&f, 1, &o, 1);
     cm_boosting_scores(one, &f.table, f.index, ROWS, &o.rounds, 1, score, NULL);
     for (int64_t i = 0; i < ROWS; i++) assert_true(score[i] == f.label[0]);
-    assert_int_equal(cm_boosting_nodes(one), 3);
+    assert_int_equal(one->nodes, 3);
     cm_boosting_destroy(one);
     for (int64_t i = 0; i < ROWS; i++) f.label[i] = 1;
     o.logistic = true;
@@ -345,8 +345,72 @@ static void small_and_plain_cases(void **state) {
     memset(f.of_item, 0, sizeof f.of_item);
     o.logistic = false;
     cm_boosting *flat = fit(&f, ROWS, &o, 1);
-    assert_int_equal(cm_boosting_nodes(flat), 3);
+    assert_int_equal(flat->nodes, 3);
     cm_boosting_destroy(flat);
+}
+
+/* The first trees of many are the few that were asked for. */
+static void fewer_rounds_are_the_first(void **state) {
+    (void)state;
+    static fixture f;
+    double first[ROWS], score[ROWS];
+    fixture_make(&f, 8, true);
+    cm_boosting_options o = {.logistic = true,
+                             .rounds = 3,
+                             .leaves = 5,
+                             .leaf = 3,
+                             .rate = 0.2,
+                             .ridge = 1,
+                             .columns = 0.5,
+                             .rows = 0.7,
+                             .seed = 9};
+    cm_boosting *few = fit(&f, ROWS, &o, 1);
+    cm_boosting_scores(few, &f.table, f.index, ROWS, &o.rounds, 1, first, NULL);
+    o.rounds = 9;
+    cm_boosting *many = fit(&f, ROWS, &o, 1);
+    cm_boosting_keep(many, 3);
+    assert_int_equal(many->nodes, few->nodes);
+    cm_boosting_scores(many, &f.table, f.index, ROWS, &many->rounds, 1, score, NULL);
+    assert_memory_equal(first, score, sizeof first);
+    cm_boosting_destroy(few);
+    cm_boosting_destroy(many);
+}
+
+/* Trees from outside: what would lead out of a tree, round and round, or to no column, is refused. */
+static void trees_from_outside_are_checked(void **state) {
+    (void)state;
+    cm_boosting *b = NULL;
+    assert_int_equal(cm_boosting_room(&b, 4, 2, 6, NULL), CM_OK);
+    const int64_t start[] = {0, 5, 6};
+    const int32_t column[] = {0, 3, CM_LEAF, CM_LEAF, CM_LEAF, CM_LEAF}, left[] = {1, 3, 0, 0, 0, 0};
+    memcpy(b->start, start, sizeof start);
+    memcpy(b->column, column, sizeof column);
+    memcpy(b->left, left, sizeof left);
+    assert_int_equal(cm_boosting_check(b, NULL), CM_OK);
+    static const struct {
+        int at;
+        int32_t column, left;
+        const char *place;
+    } nodes[] = {{0, 4, 1, "tree 1, node 0"}, {0, -2, 1, "tree 1, node 0"},
+                 {0, 0, 0, "tree 1, node 0"}, {1, 3, 1, "tree 1, node 1"},
+                 {1, 3, 4, "tree 1, node 1"}, {1, 3, -1, "tree 1, node 1"},
+                 {4, 0, 5, "tree 1, node 4"}, {5, 0, 0, "tree 2, node 0"},
+                 {5, 0, 1, "tree 2, node 0"}, {1, 3, INT32_MAX, "tree 1, node 1"}};
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
+        cm_error error = {0};
+        b->column[nodes[i].at] = nodes[i].column;
+        b->left[nodes[i].at] = nodes[i].left;
+        assert_int_equal(cm_boosting_check(b, &error), CM_DATA);
+        assert_string_equal(error.place, nodes[i].place);
+        b->column[nodes[i].at] = column[nodes[i].at];
+        b->left[nodes[i].at] = left[nodes[i].at];
+    }
+    static const int64_t starts[][3] = {{1, 5, 6}, {0, 5, 7}, {0, 5, 5}, {0, 0, 6}, {0, -1, 6}, {0, 7, 6}};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        memcpy(b->start, starts[i], sizeof start);
+        assert_int_equal(cm_boosting_check(b, NULL), CM_DATA);
+    }
+    cm_boosting_destroy(b);
 }
 
 static void every_failed_allocation_is_reported(void **state) {
@@ -384,6 +448,8 @@ int main(void) {
         cmocka_unit_test(same_bits_for_any_number_of_threads),
         cmocka_unit_test(finds_what_no_single_column_says),
         cmocka_unit_test(small_and_plain_cases),
+        cmocka_unit_test(fewer_rounds_are_the_first),
+        cmocka_unit_test(trees_from_outside_are_checked),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

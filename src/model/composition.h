@@ -1,6 +1,6 @@
 /* Length and composition of a molecule: what is left of a sequence without the order of its residues. */
-#ifndef CM_EVAL_COMPOSITION_H
-#define CM_EVAL_COMPOSITION_H
+#ifndef CM_MODEL_COMPOSITION_H
+#define CM_MODEL_COMPOSITION_H
 
 #include "data/dataset.h"
 

@@ -1,5 +1,5 @@
 /* Length and composition of a molecule. */
-#include "eval/composition.h"
+#include "model/composition.h"
 #include "bio/sequence.h"
 #include <math.h>
 #include <string.h>
