@@ -319,7 +319,7 @@ static void hostile_trees_are_refused(void **state) {
 static void files_of_small_molecules(void **state) {
     (void)state;
     static const char *const ends[] = {"O", "N", "C(=O)O", "c1ccccc1", "S", "C#N", "Cl", "n1cccc1"};
-    cm_dataset_options options = {.task = cm_task_find("rna-molecule"), .labels = 1};
+    cm_dataset_options options = {.task = cm_task_find("rna-molecule")};
     cm_dataset *d = NULL;
     assert_int_equal(cm_dataset_create(&d, &options, NULL), CM_OK);
     for (uint64_t i = 0; i < 120; i++) {
@@ -331,6 +331,7 @@ static void files_of_small_molecules(void **state) {
         assert_int_equal(cm_dataset_add_pair(d, "a", rna, "b", smiles, NULL), CM_OK);
         d->pairs[i].label = (float)(4 + (r % 2 == 0) + (m % 8 < 3) + 0.1 * cm_rng_normal(3, i));
     }
+    d->options.labels = 1;
     char folder[] = "/tmp/crossmamba-test-XXXXXX", path[2][64];
     assert_non_null(mkdtemp(folder));
     for (int i = 0; i < 2; i++) snprintf(path[i], sizeof path[i], "%s/%d", folder, i);
