@@ -333,16 +333,48 @@ def write_small_set(folder):
     (folder / "pairs.tsv").write_text("id_a\tid_b\tlabel\n" + "".join(f"r{i}\tp{j}\t{(i + j) % 2}\n" for i, j in SMALL_PAIRS))
 
 
-def make_damaged_kernels(whole):
-    """The counts of the training molecules: entries that end too early or are too large, and starts out of line."""
+def write_isomers(folder):
+    """Labels that the order of atoms alone tells, so that boosted trees see more than lengths and composition."""
+    rna, molecules = range(11), [(k, end) for k in range(10) for end in ("CCO", "COC", "CCN", "CNC")]
+    (folder / "a.fasta").write_text("".join(f">r{i}\n{'ACGU'[i % 4]}{'GUCA'[i // 4]}{'ACGUACGU'[:4 + i % 3]}\n" for i in rna))
+    (folder / "b.tsv").write_text("id\tsmiles\n" + "".join(f"m{i}\t{'C' * k}{end}\n" for i, (k, end) in enumerate(molecules)))
+    pairs = [(i % 11, i * 7 % 40) for i in range(120)]
+    (folder / "pairs.tsv").write_text("id_a\tid_b\tlabel\n" + "".join(f"r{r}\tm{m}\t{4 + 2 * (m % 2)}.{(r * m) % 3}\n" for r, m in pairs))
+
+
+def damage(kind, whole):
+    """The header of a model file, and a function that puts one with other bytes in a tensor, from its end when at is below 0."""
     length = struct.unpack("<Q", whole[:8])[0]
     header, data = json.loads(whole[8:8 + length]), whole[8 + length:]
-    code = next(name for name in sorted(header) if name.startswith("kernel.a.code."))
 
     def damaged(name, tensor, at, new):
         begin, end = header[tensor]["data_offsets"]
         at = begin + at if at >= 0 else end + at
-        put("model", f"kernel-{name}", safetensors(header, data[:at] + new + data[at + len(new):]))
+        put("model", f"{kind}-{name}", safetensors(header, data[:at] + new + data[at + len(new):]))
+
+    return header, damaged
+
+
+def make_damaged_trees(whole):
+    """Trees that lead nowhere or round and round, landmarks and features out of line."""
+    header, damaged = damage("boosting", whole)
+    assert "boosting.b.taken.smiles2" in header, "the trees see lengths or composition alone"
+    for name, start in {"begin": 1, "below": -1, "far": 1 << 40}.items():
+        damaged(f"start-{name}", "boosting.start", 0, struct.pack("<q", start))
+        damaged(f"next-{name}", "boosting.start", 8, struct.pack("<q", start - 1))
+        damaged(f"landmark-{name}", "boosting.a.landmark.start", 8, struct.pack("<q", start - 1))
+    for name, number in {"below": -2, "zero": 0, "far": 1 << 20}.items():
+        damaged(f"column-{name}", "boosting.column", 0, struct.pack("<i", number))
+        damaged(f"left-{name}", "boosting.left", 0, struct.pack("<i", number))
+        damaged(f"word-{name}", "boosting.a.landmark.column", 4, struct.pack("<i", number))
+        damaged(f"taken-{name}", "boosting.b.taken.smiles2", 4, struct.pack("<i", number))
+    damaged("count", "boosting.b.landmark.count", 0, struct.pack("<f", -1))
+
+
+def make_damaged_kernels(whole):
+    """The counts of the training molecules: entries that end too early or are too large, and starts out of line."""
+    header, damaged = damage("kernel", whole)
+    code = next(name for name in sorted(header) if name.startswith("kernel.a.code."))
 
     damaged("ends", code, -1, b"\xff")
     damaged("endless", code, 0, b"\xf0" + b"\xff" * 6)
@@ -356,7 +388,8 @@ def make_damaged_kernels(whole):
 
 def make_model():
     variants = {"crossmamba": [], "tied": ["--tied"], "mlp": ["--fusion", "mlp"], "gated": ["--fusion", "gated"], "static": ["--fusion", "gated-static"], "bilinear": ["--fusion", "bilinear"],
-                "ensemble": ["--ensemble", "2"], "isotonic": ["--calibration", "isotonic"], "notes": ["--notes", "a note", "--licence", "CC0"], "kernel": ["--predictor", "kernel"], "stack": ["--predictor", "stack:kernel/mlp"]}
+                "ensemble": ["--ensemble", "2"], "isotonic": ["--calibration", "isotonic"], "notes": ["--notes", "a note", "--licence", "CC0"], "kernel": ["--predictor", "kernel"], "stack": ["--predictor", "stack:kernel/mlp"],
+                "boosting": ["--predictor", "boosting"], "mean": ["--predictor", "mean:boosting/mlp"]}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         write_small_set(folder)
@@ -367,7 +400,12 @@ def make_model():
             put("model", name, model.read_bytes())
         whole = (OUT / "model/mlp").read_bytes()
         kernel = (OUT / "model/kernel").read_bytes()
+        write_isomers(folder)
+        subprocess.run([PROGRAM, "train", "--task", "rna-molecule", "--a", folder / "a.fasta", "--b", folder / "b.tsv", "--pairs", folder / "pairs.tsv", *SMALL[4:], "--encoder-a", "onehot",
+                        "--encoder-b", "none", "--predictor", "boosting", "--model", model, "--force"], check=True)
+        put("model", "boosting-all", model.read_bytes())
     make_damaged_kernels(kernel)
+    make_damaged_trees((OUT / "model/boosting-all").read_bytes())
     put("model", "old", (FIXTURES / "model-0.1.0.safetensors").read_bytes())
     length = struct.unpack("<Q", whole[:8])[0]
     header, data = json.loads(whole[8:8 + length]), whole[8 + length:]

@@ -22,7 +22,7 @@ recipe rna-protein rna-protein kernel kernel,stack:crossmamba/kernel,crossmamba,
   --a "$data/rpi1807/rna.fasta" --b "$data/rpi1807/protein.fasta" --pairs "$data/rpi1807/pairs.tsv" \
   --a "$data/rpi2241/rna.fasta" --b "$data/rpi2241/protein.fasta" --pairs "$data/rpi2241/pairs.tsv" \
   --bad-records skip $settings
-recipe rna-molecule rna-molecule stack:network/kernel stack:crossmamba/kernel,crossmamba,kernel,id-only \
+recipe rna-molecule rna-molecule mean:network/kernel/boosting mean:crossmamba/kernel/boosting,crossmamba,kernel,boosting,id-only \
   "trained on R-SIM (distributed under MIT by RSAPred); model Apache-2.0" \
   --a "$data/rsim/rna.fasta" --b "$data/rsim/molecules.tsv" --pairs "$data/rsim/pairs.tsv" \
   --bad-records skip $settings

@@ -110,7 +110,8 @@ const cm_command cm_command_predict = {
         "probability of\n"
         "interaction, or affinity), unit, warnings, low and high (90 % conformal interval of an affinity), "
         "uncertainty\n"
-        "(disagreement of an ensemble's networks or a stack's parts). Higher affinities (pKd) mean tighter "
+        "(disagreement of an ensemble's networks or a stack's or mean's parts). Higher affinities (pKd) mean "
+        "tighter "
         "binding.",
     .example = "crossmamba predict --model rna-molecule --a-text GGCAGAUCUGAGCCUGGGAGCUCUCUGCC --b-text "
                "'NC1CC(N)C(O)CC1O'",

@@ -35,7 +35,8 @@ static int64_t node_count(const cm_model *model) {
 static json_t *side_json(const cm_model *model, int side) {
     const cm_column_side *own = &model->boosted->plan.side[side];
     json_t *names = json_array();
-    for (int k = 0; names && k < own->n_kernels; k++) json_array_append_new(names, json_string(own->kernel[k]->name));
+    for (int k = 0; names && k < own->n_kernels; k++)
+        json_array_append_new(names, json_string(own->kernel[k]->name));
     return json_pack("{s:i, s:o}", "landmarks", own->n_landmarks, "kernels", names);
 }
 
@@ -79,8 +80,7 @@ static cm_status check_kernels(const json_t *about, int side, const cm_column_si
     }
     return same ? CM_OK
                 : cm_fail(error, CM_MODEL, path, "card, key kernels of boosting",
-                          "the molecule kernels of this program",
-                          "others: the file is from another version");
+                          "the molecule kernels of this program", "others: the file is from another version");
 }
 
 /* ---- making room ---- */
@@ -106,8 +106,8 @@ static cm_status make_side(cm_model *model, int side, const cm_model_source *fro
     if (model->boosted->set == CM_COLUMNS_ALL) {
         CM_TRY(length_of(from, cm_format("boosting.%s.landmark.start", name).text, CM_LANDMARKS + 1, &starts,
                          error));
-        CM_TRY(length_of(from, cm_format("boosting.%s.landmark.count", name).text, INT32_MAX, &entries,
-                         error));
+        CM_TRY(
+            length_of(from, cm_format("boosting.%s.landmark.count", name).text, INT32_MAX, &entries, error));
         for (int k = 0; k < to->n_kernels; k++)
             if (cm_column_common(&model->boosted->plan, to->kernel[k]))
                 CM_TRY(length_of(from, cm_format("boosting.%s.taken.%s", name, to->kernel[k]->name).text,
@@ -135,8 +135,7 @@ static cm_status build(cm_model *model, const cm_model_source *from, cm_error *e
     }
     CM_TRY(length_of(from, "boosting.start", INT32_MAX, &starts, error));
     CM_TRY(length_of(from, "boosting.column", INT32_MAX, &nodes, error));
-    if (starts < 2)
-        return cm_fail(error, CM_MODEL, from->path, "boosting.start", "one tree or more", "none");
+    if (starts < 2) return cm_fail(error, CM_MODEL, from->path, "boosting.start", "one tree or more", "none");
     CM_TRY(cm_boosting_room(&own->trees, cm_molecule_table_width(&own->plan, own->set), (int)starts - 1,
                             nodes, error));
     own->trees->base = base;
@@ -162,10 +161,9 @@ static cm_status list_side(const cm_model *model, int side, const char *prefix, 
                            cm_error *error) {
     const cm_column_plan *plan = &model->boosted->plan;
     const cm_column_side *own = &plan->side[side];
-    const named_tensor landmarks[] = {
-        {"start", cm_tensor_of(CM_DTYPE_I64, own->start, own->n_landmarks + 1)},
-        {"column", cm_tensor_of(CM_DTYPE_I32, own->column, own->entries)},
-        {"count", cm_tensor_of(CM_DTYPE_F32, own->count, own->entries)}};
+    const named_tensor landmarks[] = {{"start", cm_tensor_of(CM_DTYPE_I64, own->start, own->n_landmarks + 1)},
+                                      {"column", cm_tensor_of(CM_DTYPE_I32, own->column, own->entries)},
+                                      {"count", cm_tensor_of(CM_DTYPE_F32, own->count, own->entries)}};
     CM_TRY(add_all(list, prefix, cm_format("boosting.%s.landmark.", side_name[side]).text, landmarks,
                    sizeof landmarks / sizeof *landmarks, error));
     for (int k = 0; k < own->n_kernels; k++)

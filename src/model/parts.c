@@ -85,8 +85,7 @@ cm_status cm_parts_build(cm_model *model, const json_t *about, const cm_model_so
     if (n < 1 || n > CM_PARTS_MAX)
         return cm_fail(error, CM_DATA, from->path, cm_format("card, key parts of %s", model->kind->name).text,
                        cm_format("1 to %d models", CM_PARTS_MAX).text, "%zu", n);
-    for (size_t p = 0; p < n; p++)
-        CM_TRY(build_part(model, json_array_get(parts, p), from, weighted, error));
+    for (size_t p = 0; p < n; p++) CM_TRY(build_part(model, json_array_get(parts, p), from, weighted, error));
     return CM_OK;
 }
 

@@ -38,8 +38,8 @@ typedef struct work {
     const shape *shape[SHAPES]; /* those that are tried */
     int n_shapes, stages;       /* stages: how many of the numbers of rounds; few pairs need no more */
     cm_molecule_table table;
-    double *label;         /* [pairs of the data set] */
-    double *known, *held;  /* [n] labels and held-out scores by position */
+    double *label;        /* [pairs of the data set] */
+    double *known, *held; /* [n] labels and held-out scores by position */
     cm_inner inner;
 } work;
 
@@ -132,7 +132,8 @@ static cm_status learn(work *w, cm_model *model, cm_error *error) {
     int best;
     CM_TRY(work_make(w, error));
     CM_TRY(make_table(w, model, error));
-    cm_choice choice = {.candidates = w->n_shapes * w->stages, .standard = STANDARD, .score = score, .context = w};
+    cm_choice choice = {
+        .candidates = w->n_shapes * w->stages, .standard = STANDARD, .score = score, .context = w};
     CM_TRY(cm_choice_make(&choice, &w->inner, model->task->affinity, r->index, w->known, w->runtime, &best,
                           w->held, error));
     const shape *chosen = w->shape[best / w->stages];
@@ -158,7 +159,8 @@ static cm_status fit(cm_model **model, const cm_fit_request *request, cm_team *t
 
 const cm_learner cm_learner_boosting = {
     .name = "boosting",
-    .help = "gradient-boosted trees on composition, short words, chains, similarity to training molecules and "
-            "the pair encoder's columns",
+    .help =
+        "gradient-boosted trees on composition, short words, chains, similarity to training molecules and "
+        "the pair encoder's columns",
     .fit = fit,
 };

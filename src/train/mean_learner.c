@@ -1,6 +1,6 @@
-/* "mean:A/B/...": nothing is fitted beyond the members. Their scores of held-out pairs give the intervals, and
- * the card its figures. An affinity keeps the mean as it is: a line through held-out scores of a few groups of
- * new molecules moves a whole fold by more than it mends. */
+/* "mean:A/B/...": nothing is fitted beyond the members. Their scores of held-out pairs give the intervals,
+ * and the card its figures. An affinity keeps the mean as it is: a line through held-out scores of a few
+ * groups of new molecules moves a whole fold by more than it mends. */
 #include "base/alloc.h"
 #include "model/model_kind.h"
 #include "model/parts.h"
@@ -26,7 +26,8 @@ static cm_status finish(cm_model *model, const cm_members *members, double *mean
     if (!affinity) model->threshold = mean_threshold(model);
     CM_TRY(cm_fit_finish_calibrated(model, mean, members->label, n, error));
     return cm_fit_note(
-        model, json_pack("{s:I, s:i}", "training_pairs", (json_int_t)n, "inner_parts", members->inner.n_parts),
+        model,
+        json_pack("{s:I, s:i}", "training_pairs", (json_int_t)n, "inner_parts", members->inner.n_parts),
         error);
 }
 

@@ -1,4 +1,5 @@
-/* Fitting the members of a model that is made of models, with what each says of pairs it was not fitted to. */
+/* Fitting the members of a model that is made of models, with what each says of pairs it was not fitted to.
+ */
 #ifndef CM_TRAIN_MEMBERS_H
 #define CM_TRAIN_MEMBERS_H
 

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { KEY_ROWS = 0x626f6f73, KEY_COLUMNS, COLUMN_GRAIN = 16, ROW_GRAIN = 64, CHUNK = 512 };
+enum { KEY_ROWS = 0x626f6f73, KEY_COLUMNS, COLUMN_GRAIN = 16, ROW_GRAIN = 64, CHUNK = 512, LARGE = 1 << 17 };
 
 /* Of the tree that grows, as in cm_boosting. */
 typedef struct node {
@@ -211,12 +211,19 @@ static void search_columns(void *context, int64_t begin, int64_t end, int member
     for (int64_t i = begin; i < end; i++) g->best[i] = search_column(g, g->columns[i]);
 }
 
+/* Small leaves are searched sooner than a team is woken. */
+static bool is_large(const growth *g) {
+    int64_t items = 0;
+    for (int b = 0; b < g->table->n_blocks; b++) items += g->n_items[b];
+    return items * g->n_columns >= LARGE;
+}
+
 static void search_leaf(growth *g, open_leaf *o) {
     sum_items(g, o);
     o->all = g->all;
     o->best = (split){.gain = 0};
     if (g->all.rows < 2 * (double)g->options->leaf) return;
-    cm_team_for(g->team, g->n_columns, COLUMN_GRAIN, search_columns, g);
+    cm_team_for(is_large(g) ? g->team : NULL, g->n_columns, COLUMN_GRAIN, search_columns, g);
     for (int64_t i = 0; i < g->n_columns; i++)
         if (g->best[i].gain > o->best.gain) o->best = g->best[i];
 }

@@ -211,12 +211,14 @@ class Train(Files):
     def test_every_kind_of_predictor(self):
         learners = re.findall(r"(?m)^  (\S+) ", run("train", "--help")[1].split("Predictors for --predictor")[1])
         self.assertLess({"kernel", "crossmamba", "mlp"}, set(learners))
-        for name in "kernel", "mlp", "stack:kernel/network":
+        for name in "kernel", "mlp", "boosting", "stack:kernel/network", "mean:network/boosting":
             model = self.train(name.replace(":", "-").replace("/", "-") + ".safetensors", "--predictor", name)
             code, card, err = run("models", "info", model)
             self.assertEqual(code, 0, err)
             self.assertEqual("training_molecules: can be told from their feature vectors in this file" in card, "kernel" in name)
-            self.assertEqual("\nstack:\n" in card, name.startswith("stack"))
+            self.assertEqual("training molecules that can be told from their counts in this file" in card, "boosting" in name)
+            for kind in "stack", "mean":
+                self.assertEqual(f"\n{kind}:\n" in card, name.startswith(kind))
             code, out, err = run("predict", "--model", model, *self.data(), "--quiet")
             rows = list(csv.DictReader(io.StringIO(out), delimiter="\t"))
             right = sum((float(r["prediction"]) > 0.5) == bool(p[2]) for r, p in zip(rows, self.pairs))
@@ -609,7 +611,7 @@ class Shipped(unittest.TestCase):
             self.assertLess(size, 8e6, model)
             card = json.loads(run("models", "info", model, "--json")[1])
             self.assertEqual(card["task"], model)
-            self.assertIn(card["predictor"], ("kernel", "stack"))
+            self.assertIn(card["predictor"], ("kernel", "mean"))
             self.assertIn("trained on", card["licence"])
             lines = card["evaluation"].splitlines()
             self.assertEqual(lines[0].split("\t")[:4], ["model", "fold", "metric", "pooled"])

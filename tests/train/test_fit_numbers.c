@@ -434,7 +434,8 @@ static void test_no_epoch(void **state) {
 /* Labels from a caller; those of files are the reader's to check. */
 static void test_labels(void **state) {
     (void)state;
-    static const char *const learners[] = {"network", "kernel", "stack:mlp/kernel"};
+    static const char *const learners[] = {"network", "kernel", "boosting", "stack:mlp/kernel",
+                                           "mean:mlp/boosting"};
     synthetic s = synthetic_make(PAIRS, 12, 0);
     cm_dataset *d = synthetic_open(&s, 0, NULL);
     cm_options o = options_of(true);

@@ -80,7 +80,7 @@ static void files_keep_every_bit(void **state) {
     } cases[] = {{"kernel", true, false},
                  {"boosting", true, false},
                  {"stack:kernel/mlp", true, true},
-                 {"mean:boosting/kernel", true, true},
+                 {"mean:kernel/mlp", true, true},
                  {"network", false, false}};
     static collected c[2];
     for (int affinity = 0; affinity < 2; affinity++)
