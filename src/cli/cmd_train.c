@@ -97,7 +97,8 @@ const cm_command cm_command_train = {
             "file. The best\n"
             "epoch, the calibration and the threshold are chosen on an inner validation fold. Ctrl-C writes "
             "a checkpoint\n"
-            "from which --resume continues (a network; others begin again). The file of a kernel model holds "
+            "from which --resume continues (kernel models and boosted trees begin again). The file of a "
+            "kernel model holds "
             "the counts\n"
             "of all training molecules, that of boosted trees the counts of some: what they are can be told "
             "from these.",

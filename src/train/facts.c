@@ -1,9 +1,12 @@
 /* The common beginning and end of fits that are no training loop. */
 #include "train/facts.h"
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/sha256.h"
 #include "data/split_kind.h"
 #include "io/json.h"
 #include "metrics/metrics.h"
+#include "nn/option_text.h"
 #include <math.h>
 #include <string.h>
 
@@ -148,4 +151,20 @@ cm_status cm_fit_new_sides(const cm_fit_request *r, bool new_side[2], cm_error *
 
 cm_status cm_fit_note(cm_model *model, json_t *training, cm_error *error) {
     return json_object_set_new(model->facts, "training", training) == 0 ? CM_OK : cm_fail_memory(error, 0);
+}
+
+cm_status cm_fit_key(const cm_fit_request *r, const cm_options *options, const char *what, char key[65],
+                     cm_error *error) {
+    cm_buf text = CM_BUF_EMPTY;
+    cm_buf_printf(&text, "%s\n%s%s\n%s\n", CM_LIBRARY_VERSION, what, r->dataset->task->name,
+                  r->dataset->hash);
+    cm_options_append(options, &text);
+    for (int64_t i = 0; i < r->n; i++) {
+        float label = (float)cm_fit_label(r, i);
+        cm_buf_append(&text, &r->index[i], sizeof *r->index);
+        cm_buf_append(&text, &label, sizeof label);
+    }
+    bool done = !text.failed && cm_sha256_of(text.data, text.len, key);
+    cm_buf_clear(&text);
+    return done ? CM_OK : cm_fail_memory(error, 0);
 }

@@ -31,6 +31,11 @@ cm_status cm_fit_finish_calibrated(cm_model *model, const double *score, const d
  * around it. */
 void cm_fit_keep_scores(cm_model *model, const double *score, const double *label, int64_t n);
 
+/* Names library, task, data, labels and options, with other options in place of the request's, and `what`, so
+ * that what an unfinished run has kept is never continued with others. CM_MEMORY. */
+cm_status cm_fit_key(const cm_fit_request *request, const cm_options *options, const char *what, char key[65],
+                     cm_error *error);
+
 /* Notes training, a new reference, in the card. */
 cm_status cm_fit_note(cm_model *model, json_t *training, cm_error *error);
 

@@ -1,11 +1,8 @@
 /* Setting a training run up: the division of the pairs, targets, network and optimiser. */
 #include "base/alloc.h"
-#include "base/buf.h"
 #include "base/rng.h"
-#include "base/sha256.h"
 #include "data/split.h"
 #include "data/split_kind.h"
-#include "nn/option_text.h"
 #include "train/facts.h"
 #include "train/fit_parts.h"
 #include <math.h>
@@ -186,21 +183,6 @@ static void note_longest(cm_fit_run *f) {
         }
 }
 
-/* Names data, labels, division and options, so that a checkpoint is never continued with others. */
-static cm_status make_key(cm_fit_run *f, cm_error *error) {
-    cm_buf text = CM_BUF_EMPTY;
-    cm_buf_printf(&text, "%s\n%s\n%s\n", CM_LIBRARY_VERSION, f->model->task->name, f->request->dataset->hash);
-    cm_options_append(&f->model->options, &text);
-    for (int64_t i = 0; i < f->request->n; i++) {
-        float label = raw_label(f, f->request->index[i]);
-        cm_buf_append(&text, &f->request->index[i], sizeof *f->request->index);
-        cm_buf_append(&text, &label, sizeof label);
-    }
-    bool done = !text.failed && cm_sha256_of(text.data, text.len, f->key);
-    cm_buf_clear(&text);
-    return done ? CM_OK : cm_fail_memory(error, 0);
-}
-
 static cm_status make_engine(cm_fit_run *f, cm_error *error) {
     cm_params *params = f->model->net->params;
     cm_net_init(f->model->net, (uint64_t)f->options->seed);
@@ -213,7 +195,7 @@ static cm_status make_engine(cm_fit_run *f, cm_error *error) {
                             error));
     f->steps_per_epoch = (f->n_train + f->options->batch - 1) / f->options->batch;
     f->state.best_loss = INFINITY;
-    CM_TRY(make_key(f, error));
+    CM_TRY(cm_fit_key(f->request, &f->model->options, "", f->key, error));
     f->checkpoint = (cm_train_checkpoint){.path = f->request->checkpoint_path,
                                           .key = f->key,
                                           .n_steps = f->steps_per_epoch * f->options->epochs,

@@ -2,9 +2,15 @@
 #include "train/members.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "io/sealed.h"
+#include "model/model_kind.h"
+#include "train/checkpoint.h"
 #include "train/facts.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+static const char file_format[] = "crossmamba members";
 
 typedef struct work {
     cm_members *to;
@@ -13,6 +19,9 @@ typedef struct work {
     const cm_runtime *runtime;
     int64_t *fit, *target, *position; /* [pairs] */
     double *score;                    /* [pairs] */
+    double parts_done;                /* over all members, in order */
+    char key[65];                     /* of the file */
+    cm_buf part;                      /* path of the checkpoint of the member at work; empty: none */
 } work;
 
 void cm_members_clear(cm_members *members) {
@@ -22,7 +31,13 @@ void cm_members_clear(cm_members *members) {
     cm_free(members->value);
 }
 
+bool cm_members_part_path(cm_buf *path, const char *checkpoint_path, int m) {
+    path->len = 0;
+    return cm_buf_printf(path, "%s.part%d", checkpoint_path, m + 1);
+}
+
 static void work_clear(work *w) {
+    cm_buf_clear(&w->part);
     cm_free(w->fit);
     cm_free(w->target);
     cm_free(w->position);
@@ -54,15 +69,99 @@ static cm_status divide(work *w, cm_error *error) {
                    (long long)r->n);
 }
 
-static cm_status fit_member(const work *w, int m, const int64_t *index, int64_t n, cm_model **model,
+/* ---- what an unfinished run keeps ---- */
+
+enum { KEPT = 3 };
+
+static void list_kept(work *w, cm_tensor kept[KEPT]) {
+    int64_t cells = w->to->n * w->request->n;
+    const struct {
+        const char *name;
+        const double *data;
+        int64_t n;
+    } rows[KEPT] = {
+        {"parts", &w->parts_done, 1}, {"score", w->to->score, cells}, {"value", w->to->value, cells}};
+    for (int i = 0; i < KEPT; i++) {
+        kept[i] = cm_tensor_of(CM_DTYPE_F64, rows[i].data, rows[i].n);
+        kept[i].name = rows[i].name;
+    }
+}
+
+static cm_seal seal_of(const work *w) {
+    return (cm_seal){file_format, 1, w->key, "the finished parts of this run",
+                     "those of a run with other data or options"};
+}
+
+static cm_status keep(work *w, cm_error *error) {
+    cm_tensor kept[KEPT];
+    const cm_seal seal = seal_of(w);
+    if (!w->request->checkpoint_path) return CM_OK;
+    list_kept(w, kept);
+    return cm_sealed_write(w->request->checkpoint_path, &seal, kept, KEPT, error);
+}
+
+static cm_status copy_kept(work *w, const cm_safetensors *file, cm_error *error) {
+    cm_tensor kept[KEPT];
+    list_kept(w, kept);
+    for (int i = 0; i < KEPT; i++) {
+        const cm_tensor *have = cm_safetensors_find(file, kept[i].name);
+        if (!have || have->dtype != CM_DTYPE_F64 || have->bytes != kept[i].bytes)
+            return cm_fail(error, CM_DATA, w->request->checkpoint_path, kept[i].name,
+                           cm_format("%zu bytes of f64", kept[i].bytes).text, "something else");
+        memcpy((void *)(uintptr_t)kept[i].data, have->data, have->bytes);
+    }
+    int all = w->to->n * w->to->inner.n_parts;
+    if (w->parts_done >= 0 && w->parts_done <= all) return CM_OK;
+    return cm_fail(error, CM_DATA, w->request->checkpoint_path, "parts", cm_format("0 to %d", all).text, "%g",
+                   w->parts_done);
+}
+
+static cm_status restore(work *w, cm_error *error) {
+    const char *path = w->request->checkpoint_path;
+    const cm_seal seal = seal_of(w);
+    cm_safetensors *file = NULL;
+    bool foreign;
+    if (!w->request->resume || access(path, F_OK) != 0) return CM_OK;
+    cm_status status = cm_sealed_open(&file, path, &seal, &foreign, error);
+    if (status == CM_OK) status = copy_kept(w, file, error);
+    cm_safetensors_close(file);
+    if (status == CM_OK)
+        cm_log(w->runtime, CM_LOG_INFO, "going on after %.0f of %d held-out parts", w->parts_done,
+               w->to->n * w->to->inner.n_parts);
+    return status;
+}
+
+static cm_status find_finished(work *w, cm_error *error) {
+    if (!w->request->checkpoint_path) return CM_OK;
+    CM_TRY(cm_fit_key(w->request, w->request->options, w->request->name, w->key, error));
+    return restore(w, error);
+}
+
+/* The checkpoints of a network, an ensemble perhaps, that has come to its end. */
+static cm_status remove_part(const work *w, cm_error *error) {
+    cm_buf path = CM_BUF_EMPTY;
+    cm_status status = w->part.len ? cm_train_checkpoint_remove(w->part.data, error) : CM_OK;
+    for (int k = 1; w->part.len && k < w->request->options->ensemble && status == CM_OK; k++)
+        status = cm_fit_member_path(&path, w->part.data, k) ? cm_train_checkpoint_remove(path.data, error)
+                                                            : cm_fail_memory(error, 0);
+    cm_buf_clear(&path);
+    return status;
+}
+
+/* ---- fitting ---- */
+
+static cm_status fit_member(work *w, int m, const int64_t *index, int64_t n, cm_model **model,
                             cm_error *error) {
     const cm_learner *learner;
     cm_fit_request own = *w->request;
     own.name = w->to->name[m];
     own.index = index;
     own.n = n;
-    own.checkpoint_path = NULL;
     own.curve = NULL;
+    if (own.checkpoint_path) {
+        if (!cm_members_part_path(&w->part, own.checkpoint_path, m)) return cm_fail_memory(error, 0);
+        own.checkpoint_path = w->part.data;
+    }
     CM_TRY(cm_learner_find(&learner, own.name, error));
     return learner->fit(model, &own, w->team, w->runtime, error);
 }
@@ -85,14 +184,23 @@ static cm_status hold_out(work *w, int m, int p, cm_error *error) {
         w->to->value[at] = cm_model_value(model, w->score[i]);
     }
     cm_model_close(model);
-    return status;
+    return status == CM_OK ? remove_part(w, error) : status;
+}
+
+static cm_status hold_out_all(work *w, cm_error *error) {
+    int parts = w->to->inner.n_parts;
+    for (int at = (int)w->parts_done; at < w->to->n * parts; at++) {
+        CM_TRY(hold_out(w, at / parts, at % parts, error));
+        w->parts_done = at + 1;
+        CM_TRY(keep(w, error));
+    }
+    return CM_OK;
 }
 
 static cm_status fit_all(work *w, cm_model *model, cm_error *error) {
     const cm_fit_request *r = w->request;
     for (int m = 0; m < w->to->n; m++) {
         const char *name = w->to->name[m];
-        for (int p = 0; p < w->to->inner.n_parts; p++) CM_TRY(hold_out(w, m, p, error));
         CM_TRY(fit_member(w, m, r->index, r->n, &model->part[m], error));
         snprintf(model->part_name[m], CM_PART_NAME, "%.31s",
                  strcmp(name, cm_learner_network.name) == 0 ? r->options->fusion : name);
@@ -108,6 +216,8 @@ cm_status cm_members_fit(cm_members *members, cm_model *model, const char *prefi
     members->n = cm_member_names(prefix, request->name, NULL, members->name);
     work w = {.to = members, .request = request, .team = team, .runtime = runtime};
     cm_status status = divide(&w, error);
+    if (status == CM_OK) status = find_finished(&w, error);
+    if (status == CM_OK) status = hold_out_all(&w, error);
     if (status == CM_OK) status = fit_all(&w, model, error);
     work_clear(&w);
     return status;

@@ -7,6 +7,7 @@
 #include "io/json.h"
 #include "train/checkpoint.h"
 #include "train/learner.h"
+#include "train/members.h"
 #include <crossmamba/train.h>
 #include <errno.h>
 #include <string.h>
@@ -42,33 +43,36 @@ typedef struct run_files {
     int members; /* of an ensemble, beside the first: each has its own checkpoint */
 } run_files;
 
-/* Path of the checkpoint of member k, 0: the first; NULL: out of memory. */
-static const char *member_path(const run_files *files, int k, cm_buf *path) {
-    if (k == 0) return files->checkpoint.data;
-    return cm_fit_member_path(path, files->checkpoint.data, k) ? path->data : NULL;
+typedef cm_status path_use(const char *path, cm_error *error);
+
+/* Calls use with the path of a checkpoint, and with those of the further members of an ensemble. */
+static cm_status each_member(const run_files *files, const char *base, path_use *use, cm_error *error) {
+    cm_buf path = CM_BUF_EMPTY;
+    cm_status status = use(base, error);
+    for (int k = 1; k <= files->members && status == CM_OK; k++)
+        status = cm_fit_member_path(&path, base, k) ? use(path.data, error) : cm_fail_memory(error, 0);
+    cm_buf_clear(&path);
+    return status;
 }
 
-/* The checkpoints of a run that has its model file. */
-static cm_status remove_checkpoints(const run_files *files, cm_error *error) {
+/* With all paths that a checkpoint may have: that of the run, and those of the parts of a model made of
+ * models. */
+static cm_status each_path(const run_files *files, path_use *use, cm_error *error) {
     cm_buf path = CM_BUF_EMPTY;
-    cm_status status = CM_OK;
-    for (int k = 0; k <= files->members && status == CM_OK; k++) {
-        const char *member = member_path(files, k, &path);
-        status = member ? cm_train_checkpoint_remove(member, error) : cm_fail_memory(error, 0);
-    }
+    cm_status status = each_member(files, files->checkpoint.data, use, error);
+    for (int m = 0; m < CM_MEMBERS_MAX && status == CM_OK; m++)
+        status = cm_members_part_path(&path, files->checkpoint.data, m)
+                     ? each_member(files, path.data, use, error)
+                     : cm_fail_memory(error, 0);
     cm_buf_clear(&path);
     return status;
 }
 
 /* What a killed run has left half written goes when the next one starts. */
-static void sweep_files(const run_files *files) {
-    cm_buf path = CM_BUF_EMPTY;
-    cm_file_sweep(files->model);
-    for (int k = 0; k <= files->members; k++) {
-        const char *member = member_path(files, k, &path);
-        if (member) cm_file_sweep(member);
-    }
-    cm_buf_clear(&path);
+static cm_status sweep(const char *path, cm_error *error) {
+    (void)error;
+    cm_file_sweep(path);
+    return CM_OK;
 }
 
 /* Takes the run's lock: a second run with the same checkpoint is refused. */
@@ -81,8 +85,8 @@ static cm_status open_files(run_files *files, const cm_train_request *request, c
         return cm_fail_memory(error, 0);
     CM_TRY(cm_lock_take(&files->held, files->lock.data, "held: another run is at work on this checkpoint",
                         "one run at a time (wait for its end, or give another --checkpoint)", error));
-    sweep_files(files);
-    return CM_OK;
+    cm_file_sweep(files->model);
+    return each_path(files, sweep, error);
 }
 
 /* The status, or that of a lock that could not be removed. */
@@ -151,7 +155,7 @@ static cm_status train_with(const cm_train_request *request, const cm_learner *l
     if (status == CM_OK) status = note_domain(model, features, dataset, index, error);
     if (status == CM_OK) status = add_facts(model, request, dataset, error);
     if (status == CM_OK) status = cm_model_save(model, request->model_path, error);
-    if (status == CM_OK) status = remove_checkpoints(files, error);
+    if (status == CM_OK) status = each_path(files, cm_train_checkpoint_remove, error);
     if (status == CM_OK)
         cm_log(runtime, CM_LOG_INFO, "wrote %s (crossmamba models info %s prints its card)",
                request->model_path, request->model_path);
