@@ -395,7 +395,7 @@ def make_model():
         write_small_set(folder)
         for name, more in variants.items():
             model = folder / "model.safetensors"
-            subprocess.run([PROGRAM, "train", "--task", "rna-protein", "--a", folder / "a.fasta", "--b", folder / "b.fasta", "--pairs", folder / "pairs.tsv", *SMALL, *more, "--model", model, "--force"],
+            subprocess.run([PROGRAM, "train", "--task", "rna-protein", "--a", folder / "a.fasta", "--b", folder / "b.fasta", "--pairs", folder / "pairs.tsv", *SMALL, *(more if "--predictor" in more else ["--predictor", "network", *more]), "--model", model, "--force"],
                            check=True)
             put("model", name, model.read_bytes())
         whole = (OUT / "model/mlp").read_bytes()

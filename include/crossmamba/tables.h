@@ -20,6 +20,7 @@ typedef struct cm_task {
     int affinity;                      /* 1: regression of an affinity; 0: binary interaction */
     const char *unit;                  /* "pKd"; "probability" for binary tasks */
     const char *encoder_a, *encoder_b; /* defaults */
+    const char *predictor;             /* what crossmamba train fits unless it is told otherwise */
     const char *help;
 } cm_task;
 
@@ -31,7 +32,8 @@ typedef struct cm_table_row {
     const char *name, *help;
 } cm_table_row;
 /* Row i of the table of encoders, fusion networks, learners, predictors or kinds of splits; 0 when i is past
- * the end. Learners are what a model file can hold (cm_train): every fusion network and the kernel model.
+ * the end. Learners are what a model file can hold (cm_train): every fusion network, the kernel model and
+ * boosted trees.
  * Predictors are what an evaluation compares: the learners and the baselines. */
 CM_API int cm_encoder_row(int i, cm_table_row *row);
 CM_API int cm_fusion_row(int i, cm_table_row *row);

@@ -5,11 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The paper's network, what the results are compared with and its members, the controls, the baselines. */
+#define STANDARD                         \
+    "crossmamba,mean:crossmamba/kernel/" \
+    "boosting,kernel,boosting,mlp,bilinear,gated,neighbour,composition,id-only"
+
 static const cm_arg_row rows[] = {
     {"task", "NAME", false, false, "the task; needed without --model"},
     CM_DATA_ROWS,
     {"model", "FILE|NAME", false, false, "test this trained model instead of cross-validating"},
-    {"compare", "LIST", false, false, "predictors, see below [crossmamba,mlp,bilinear,gated,id-only]"},
+    {"compare", "LIST", false, false, "predictors, see below [" STANDARD "]"},
     {"memory", NULL, false, false, "also NAME+memory for every NAME of --compare, and presence"},
     {"split", "KIND", false, false,
      "random, stratified, cold-a, cold-b, cold-both, cluster-a, cluster-b, cluster-both, column or "
@@ -136,7 +141,7 @@ static cm_status cross_validate(const cm_args *args, const cm_options *options, 
                                 const cm_runtime *runtime, cm_output *output, cm_error *error) {
     char list[512], memory[1024];
     const char *names[MAX_MODELS], *compare = cm_args_get(args, "compare");
-    snprintf(list, sizeof list, "%s", compare ? compare : "crossmamba,mlp,bilinear,gated,id-only");
+    snprintf(list, sizeof list, "%s", compare ? compare : STANDARD);
     int n_names = split_list(list, names);
     if (cm_args_get(args, "memory")) n_names = add_memory(names, n_names, memory, sizeof memory);
     n_names = add_presence(names, n_names);

@@ -14,11 +14,11 @@ static const cm_arg_row rows[] = {
 static void print_tasks(void) {
     int count;
     const cm_task *tasks = cm_task_rows(&count);
-    printf("task\tA\tB\tunit\tencoder_a\tencoder_b\tdescription\n");
+    printf("task\tA\tB\tunit\tencoder_a\tencoder_b\tpredictor\tdescription\n");
     for (int i = 0; i < count; i++)
-        printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\n", tasks[i].name, cm_molecule_type_name(tasks[i].a),
+        printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", tasks[i].name, cm_molecule_type_name(tasks[i].a),
                cm_molecule_type_name(tasks[i].b), tasks[i].unit, tasks[i].encoder_a, tasks[i].encoder_b,
-               tasks[i].help);
+               tasks[i].predictor, tasks[i].help);
 }
 
 static void print_table(const char *title, int (*row_of)(int, cm_table_row *)) {

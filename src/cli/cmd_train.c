@@ -10,8 +10,8 @@ static const cm_arg_row rows[] = {
     CM_DATA_ROWS,
     {"model", "FILE", true, false, "the model file to write"},
     {"predictor", "NAME", false, false,
-     "what to fit: network (that of --fusion), a name of the table below, stack:NAME/NAME or mean:NAME/NAME "
-     "[network]"},
+     "network (that of --fusion), a name of the table below, stack:NAME/NAME or mean:NAME/NAME [the task's: "
+     "crossmamba models tasks]"},
     {"force", NULL, false, false, "replace an existing model file"},
     {"checkpoint", "FILE", false, false, "state of the unfinished run [model file + .checkpoint]"},
     {"checkpoint-seconds", "N", false, false, "least time between checkpoints [60]"},
@@ -57,13 +57,14 @@ static cm_status train(const cm_args *args, const cm_options *options, const cm_
                        cm_error *error) {
     cm_runtime runtime;
     cm_dataset *dataset = NULL;
+    const char *predictor = cm_args_get(args, "predictor");
     long seconds;
     cm_status status = cm_cli_runtime(args, &runtime, error);
     if (status == CM_OK) status = cm_args_integer(args, "checkpoint-seconds", 0, 86400, 60, &seconds, error);
     if (status == CM_OK) status = cm_cli_dataset(args, task, 1, NULL, &runtime, &dataset, error);
     if (status == CM_OK) {
         cm_train_request request = {.options = *options,
-                                    .predictor = cm_args_get(args, "predictor"),
+                                    .predictor = predictor ? predictor : task->predictor,
                                     .model_path = cm_args_get(args, "model"),
                                     .checkpoint_path = cm_args_get(args, "checkpoint"),
                                     .checkpoint_seconds = (double)seconds,
@@ -104,7 +105,8 @@ const cm_command cm_command_train = {
             "from these.",
     .example =
         "crossmamba train --task rna-protein --a examples/rna.fasta --b examples/protein.fasta --pairs "
-        "examples/rna-protein.tsv --dim 16 --epochs 2 --validation 0 --model /tmp/example.safetensors "
+        "examples/rna-protein.tsv --predictor network --dim 16 --epochs 2 --validation 0 --model "
+        "/tmp/example.safetensors "
         "--force",
     .rows = rows,
     .network_options = true,

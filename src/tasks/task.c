@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const cm_task tasks[] = {
-#define CM_TASK_ROW(name, a, b, affinity, unit, encoder_a, encoder_b, help) \
-    {name, a, b, affinity, unit, encoder_a, encoder_b, help},
+#define CM_TASK_ROW(name, a, b, affinity, unit, encoder_a, encoder_b, predictor, help) \
+    {name, a, b, affinity, unit, encoder_a, encoder_b, predictor, help},
 #include "tasks/tasks.def"
 #undef CM_TASK_ROW
 };

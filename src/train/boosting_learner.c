@@ -159,7 +159,6 @@ static cm_status fit(cm_model **model, const cm_fit_request *request, cm_team *t
 
 const cm_learner cm_learner_boosting = {
     .name = "boosting",
-    .help = "gradient-boosted trees on length, composition, short words, similarity to training molecules"
-            "the pair encoder's columns",
+    .help = "gradient-boosted trees on length, composition, short words, similarity to training molecules",
     .fit = fit,
 };

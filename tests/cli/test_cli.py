@@ -64,7 +64,8 @@ class Files(unittest.TestCase):
 
     def train(self, name, *more):
         model = self.path(name)
-        code, _, err = run("train", "--task", "rna-protein", *self.data(), *self.small, "--epochs", "6", "--model", model, "--quiet", *more)
+        plain = [] if "--predictor" in more else ["--predictor", "network"]
+        code, _, err = run("train", "--task", "rna-protein", *self.data(), *self.small, "--epochs", "6", "--model", model, "--quiet", *plain, *more)
         self.assertEqual(code, 0, err)
         return model
 
@@ -228,6 +229,15 @@ class Train(Files):
         self.assertEqual(code, 2)
         self.assertIn("kernel", err)
 
+    def test_what_is_fitted_by_default(self):
+        tasks = {row["task"]: row for row in csv.DictReader(io.StringIO(run("models", "tasks")[1]), delimiter="\t")}
+        self.assertEqual(tasks["rna-protein"]["predictor"], "mean:network/kernel/boosting")
+        model = self.path("m.safetensors")
+        code, _, err = run("train", "--task", "rna-protein", *self.data(), *self.small, "--epochs", "2", "--model", model)
+        self.assertEqual(code, 0, err)
+        card = json.loads(run("models", "info", model, "--json")[1])
+        self.assertEqual([card["predictor"], *(part["name"] for part in card["mean"]["parts"])], ["mean", "crossmamba", "kernel", "boosting"])
+
     def test_existing_model_is_kept(self):
         model = self.train("m.safetensors")
         before = sha(model)
@@ -240,7 +250,7 @@ class Train(Files):
 
     def interrupt(self, number, model):
         slow = ["--epochs", "100000", "--patience", "100000", "--checkpoint-seconds", "0"]
-        process = subprocess.Popen([PROGRAM, "train", "--task", "rna-protein", *self.data(), *self.small, *slow, "--model", model],
+        process = subprocess.Popen([PROGRAM, "train", "--task", "rna-protein", "--predictor", "network", *self.data(), *self.small, *slow, "--model", model],
                                    cwd=SOURCE, stderr=subprocess.PIPE)
         checkpoint = model + ".checkpoint"
         end = time.time() + 60
@@ -261,12 +271,12 @@ class Train(Files):
         self.assertTrue(os.path.exists(checkpoint) or os.path.exists(checkpoint + ".previous"))
         self.assertFalse(os.path.exists(model))
         # a resumed run with other options is refused rather than mixed up
-        code, _, err = run("train", "--task", "rna-protein", *self.data(), *self.small, "--model", model, "--resume")
+        code, _, err = run("train", "--task", "rna-protein", "--predictor", "network", *self.data(), *self.small, "--model", model, "--resume")
         self.assertEqual(code, 3)
         self.assertIn("other data or options", err)
 
     def test_learns_nothing_where_there_is_nothing(self):
-        code, _, err = run("train", "--task", "rna-protein", "--a", self.a, "--b", self.b, "--pairs",
+        code, _, err = run("train", "--task", "rna-protein", "--predictor", "network", "--a", self.a, "--b", self.b, "--pairs",
                            self.write("p.tsv", "id_a\tid_b\tlabel\nr0\tp0\t1\nr1\tp1\t1\n"), "--model", self.path("x"))
         self.assertEqual(code, 3)
         self.assertIn("both classes", err)

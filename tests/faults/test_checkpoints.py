@@ -18,7 +18,7 @@ import unittest
 
 from test_faults import DATA, NETWORK, Folder
 
-TRAIN = ["train", "--task", "rna-protein", *DATA, "--pairs", "{}/pairs.tsv", *[word for word in NETWORK if word != "--quiet"], "--epochs", "60",
+TRAIN = ["train", "--task", "rna-protein", "--predictor", "network", *DATA, "--pairs", "{}/pairs.tsv", *[word for word in NETWORK if word != "--quiet"], "--epochs", "60",
          "--patience", "60", "--batch", "8", "--force", "--model", "{}/m.safetensors"]
 OFTEN = ["--checkpoint-seconds", "0"]
 ENDLESS = [*OFTEN, "--epochs", "100000", "--patience", "100000"]

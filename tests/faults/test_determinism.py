@@ -51,7 +51,7 @@ class Determinism(unittest.TestCase):
         return done.returncode, done.stdout, done.stderr.decode()
 
     def command(self, model, layout, *more):
-        return ["train", "--task", "rna-protein", *self.data, "--pairs", self.path("pairs.tsv"), "--dim", "8", "--layers", "1", "--head-dim", "4", "--epochs", "3",
+        return ["train", "--task", "rna-protein", "--predictor", "network", *self.data, "--pairs", self.path("pairs.tsv"), "--dim", "8", "--layers", "1", "--head-dim", "4", "--epochs", "3",
                 "--batch", "16", "--learning-rate", "3e-3", *LAYOUTS[layout], "--quiet", "--model", self.path(model), "--force", *more]
 
     def train(self, model, layout, *more, program=PROGRAM, **environment):

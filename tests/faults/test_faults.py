@@ -104,7 +104,7 @@ class Work:
 EMBED = ["embed", "--encoder", "esm2:" + os.path.join(FIXTURES, "encoders/esm2-formula"), "--a", "{}/b.fasta", "--threads", "1", "--quiet"]
 NETWORK = ["--dim", "8", "--layers", "1", "--head-dim", "4", "--encoder-a", "onehot", "--encoder-b", "onehot", "--threads", "1", "--quiet"]
 DATA = ["--a", "{}/a.fasta", "--b", "{}/b.fasta"]
-TRAIN = ["train", "--task", "rna-protein", *DATA, "--pairs", "{}/pairs.tsv", *NETWORK, "--epochs", "2", "--batch", "16", "--force"]
+TRAIN = ["train", "--task", "rna-protein", "--predictor", "network", *DATA, "--pairs", "{}/pairs.tsv", *NETWORK, "--epochs", "2", "--batch", "16", "--force"]
 COMMANDS = {  # name -> (command, options of the next start, old files)
     "train": ([*TRAIN, "--checkpoint-seconds", "0", "--model", "{}/m.safetensors"], ["--resume"], {"m.safetensors": "old"}),
     "ensemble": ([*TRAIN, "--checkpoint-seconds", "0", "--ensemble", "2", "--model", "{}/m.safetensors"], ["--resume"], {}),

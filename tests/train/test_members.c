@@ -37,10 +37,8 @@ static void count(void *context, cm_log_level level, const char *text) {
 static cm_status train(trial *t, bool resume, long most, cm_error *error) {
     cm_dataset *d = synthetic_open(&t->s, 1, NULL);
     cm_runtime runtime = {.threads = 1, .stop = stop, .log = count, .context = t};
-    cm_train_request request = {.options = synthetic_options(),
-                                .predictor = t->predictor,
-                                .model_path = t->path,
-                                .resume = resume};
+    cm_train_request request = {
+        .options = synthetic_options(), .predictor = t->predictor, .model_path = t->path, .resume = resume};
     request.options.epochs = 3;
     request.options.seed = t->seed;
     t->polls = t->trained = 0;
