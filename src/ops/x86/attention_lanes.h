@@ -63,7 +63,7 @@ typedef struct lane_work {
     _Alignas(64) float m[QUERIES], l[QUERIES];
     int64_t w, wide, groups;
     int64_t keys; /* of the tile that is being scored */
-    bool nan;     /* as lanes_nan found in what was transposed */
+    bool nan;     /* as lanes_nan found in the keys; a query with it is left with a sum of 0 */
 } lane_work;
 
 LANES_INLINE int64_t round_up(int64_t n, int64_t step) {
@@ -77,10 +77,11 @@ LANES_INLINE lanes load_row(const float *row, int64_t c, int64_t w) {
 }
 
 /* The rows [first, first + count) of m times factor, count at most KEYS, to to[groups, count], rows of it
- * `across` apart and filled up with zeros to whole blocks. */
-LANES_INLINE void turn(lane_work *work, cm_mat m, int64_t first, int64_t count, float factor, float *to,
+ * `across` apart and filled up with zeros to whole blocks. Tells what lanes_nan says of them. */
+LANES_INLINE bool turn(lane_work *work, cm_mat m, int64_t first, int64_t count, float factor, float *to,
                        int64_t across) {
     const lanes by = lanes_set(factor);
+    bool nan = false;
     int64_t depth = round_up(work->groups, BLOCK), rows = round_up(count, BLOCK), w = work->w;
     for (int64_t t = 0; t < rows; t++) {
         const float *from = cm_mat_row(m, first + (t < count ? t : 0));
@@ -89,10 +90,11 @@ LANES_INLINE void turn(lane_work *work, cm_mat m, int64_t first, int64_t count, 
             lanes low = lanes_mul(load_row(from, g * GROUP, width), by);
             lanes high = GROUP == 2 ? lanes_mul(load_row(from, g * GROUP + LANES, width), by) : low;
             lanes_store(work->rows + t * depth + g, lanes_row(low, high));
-            work->nan |= lanes_nan(low, high);
+            nan |= lanes_nan(low, high);
         }
     }
     cm_gemm_transpose_avx(depth, rows, work->rows, depth, to, across);
+    return nan;
 }
 
 LANES_INLINE void open_queries(lane_work *work, const cm_attention_block *block) {
@@ -100,6 +102,7 @@ LANES_INLINE void open_queries(lane_work *work, const cm_attention_block *block)
     work->w = block->q.cols;
     work->wide = round_up(work->w, BLOCK);
     work->groups = (work->w + GROUP - 1) / GROUP;
+    work->nan = false;
     for (int64_t t = 0; t < block->q.rows; t += KEYS) {
         int64_t count = block->q.rows - t < KEYS ? block->q.rows - t : KEYS;
         turn(work, block->q, t, count, block->scale * (0x1.715476p0f * SCORE_UNITS), work->q + t, ACROSS);
@@ -114,7 +117,7 @@ LANES_INLINE void open_queries(lane_work *work, const cm_attention_block *block)
 LANES_INLINE void open_keys(lane_work *work, const cm_attention_block *block, int64_t first) {
     int64_t left = block->k.rows - first;
     work->keys = left < KEYS ? left : KEYS;
-    turn(work, block->k, first, work->keys, 1.0f, work->k, KEYS);
+    work->nan |= turn(work, block->k, first, work->keys, 1.0f, work->k, KEYS);
 }
 
 LANES_INLINE void open_values(lane_work *work, const cm_attention_block *block, int64_t first) {
@@ -288,7 +291,6 @@ static void attention_lanes(const cm_attention_block *block) {
     int64_t queries = block->q.rows, keys = block->k.rows;
     softening x = {.keys = 0};
     open_queries(&work, block);
-    work.nan = false; /* a query's leaves it a sum of 0, a key's shows only here */
     open_keys(&work, block, 0);
     lanes shrink, most = score_tile(&work, 0, work.p[0], &x);
     for (int64_t first = 0, next = 0, turns = 0; first < keys; first += KEYS) {
