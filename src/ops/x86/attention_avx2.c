@@ -16,6 +16,7 @@
 #define KEY_STEP 8
 #define COLUMNS 12
 #define GROUP 1
+#define BESIDE false
 typedef __m256 lanes;
 typedef __m256i lane_mask;
 
@@ -28,7 +29,6 @@ typedef __m256i lane_mask;
 #define lanes_fma _mm256_fmadd_ps
 #define lanes_dot(sum, factor, x) _mm256_fmadd_ps(_mm256_set1_ps(*(factor)), x, sum)
 #define lanes_row(a, b) ((void)(b), (a))
-#define lanes_single(a) (a)
 #define lanes_load _mm256_loadu_ps
 #define lanes_store _mm256_storeu_ps
 #define lanes_load_part _mm256_maskload_ps

@@ -16,6 +16,7 @@
 #define KEY_STEP 16
 #define COLUMNS 24
 #define GROUP 1
+#define BESIDE true
 typedef __m512 lanes;
 typedef __mmask16 lane_mask;
 
@@ -28,7 +29,6 @@ typedef __mmask16 lane_mask;
 #define lanes_fma _mm512_fmadd_ps
 #define lanes_dot(sum, factor, x) _mm512_fmadd_ps(_mm512_set1_ps(*(factor)), x, sum)
 #define lanes_row(a, b) ((void)(b), (a))
-#define lanes_single(a) (a)
 #define lanes_load _mm512_loadu_ps
 #define lanes_store _mm512_storeu_ps
 #define lanes_load_part(p, mask) _mm512_maskz_loadu_ps(mask, p)

@@ -1,24 +1,27 @@
 /* Attention whose two products take bfloat16 pairs (AVX512_BF16): q times the scale, k, v and the
- * probabilities are rounded, sums are made in f32 by vdpbf16ps, maxima and the sum of the probabilities as in
- * the others. The exponential has the 13 bits that are left of its use. */
+ * probabilities are rounded, sums are made in f32 by vdpbf16ps, that of the probabilities too, maxima as in
+ * the others. Probabilities are made as bfloat16 at once, by integers and a table (AVX512_VBMI). */
 #include "base/cpu.h"
 #include "ops/attention.h"
 
 #if defined(__x86_64__)
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512bf16,avx2,fma"))), \
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vbmi,avx512bf16,avx2,fma"))), \
                              apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512bw,avx512bf16,avx2,fma")
+#pragma GCC target("avx512f,avx512bw,avx512vbmi,avx512bf16,avx2,fma")
 #endif
 
+#include <float.h>
 #include <immintrin.h>
 
 #define LANES 16
 #define KEY_STEP 16
 #define COLUMNS 24
 #define GROUP 2
+#define BESIDE true
+#define SCORE_UNITS 128.0f
 typedef __m512 lanes;
 typedef __mmask16 lane_mask;
 
@@ -37,8 +40,10 @@ INLINE lane_mask lanes_mask(int count) {
     return (lane_mask)((1u << count) - 1u);
 }
 
+/* The pair is spread by the load itself; a compiler's own broadcast would take a unit from the products. */
 INLINE lanes lanes_dot(lanes sum, const float *pair, lanes x) {
-    return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_ps(*pair), (__m512bh)x);
+    __asm__("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(x), "m"(*pair));
+    return sum;
 }
 
 INLINE lanes lanes_row(lanes a, lanes b) {
@@ -51,10 +56,6 @@ INLINE lanes lanes_pair(lanes a, lanes b) {
     return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(b, a)));
 }
 
-INLINE lanes lanes_single(lanes a) {
-    return lanes_pair(a, lanes_set(0.0f));
-}
-
 /* 2^k times a minimax polynomial of degree 3 in x - k, k the nearest integer, relative error 1.1e-4, 2^0 = 1.
  */
 INLINE lanes lanes_exp2(lanes x) {
@@ -64,6 +65,46 @@ INLINE lanes lanes_exp2(lanes x) {
     p = _mm512_fmadd_ps(p, x, lanes_set(0.69328296f));
     p = _mm512_fmadd_ps(p, x, lanes_set(1.0f));
     return _mm512_scalef_ps(p, k);
+}
+
+/* f - round(128 (2^(f / 128) - 1)): what a fraction of 7 bits lies above the significand of its power. */
+static const uint8_t excess[128] = {
+    0,  0,  1,  1,  1,  1,  2,  2,  2,  3,  3,  3,  3,  4,  4,  4,  4,  5,  5,  5,  5,  6,  6,  6,  6,  6,
+    7,  7,  7,  7,  7,  8,  8,  8,  8,  8,  8,  9,  9,  9,  9,  9,  9,  9,  10, 10, 10, 10, 10, 10, 10, 10,
+    10, 10, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
+    11, 11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9,  9,  9,  9,  9,  9,  9,  8,  8,  8,  8,  8,  7,
+    7,  7,  7,  7,  6,  6,  6,  6,  5,  5,  5,  4,  4,  4,  3,  3,  3,  3,  2,  2,  1,  1,  1,  0,
+};
+
+/* Pairs of 2^((a - most) / 128), 2^((b - most) / 128). A bfloat16 is its logarithm in units of 1/128, but for
+ * the excess of the fraction, so the scores are rounded to whole units from 2^-127, what lies below is 0, and
+ * 2^0 = 1. The error is at most 0.5 of a unit in the logarithm and 0.5 of the last place. */
+INLINE lanes powers(lanes a, lanes b, lanes most) {
+    const __m512i order = _mm512_set_epi16(31, 27, 30, 26, 29, 25, 28, 24, 23, 19, 22, 18, 21, 17, 20, 16, 15,
+                                           11, 14, 10, 13, 9, 12, 8, 7, 3, 6, 2, 5, 1, 4, 0);
+    const lanes least = lanes_sub(most, lanes_set(127 * SCORE_UNITS));
+    __m512i low = _mm512_cvtps_epi32(lanes_sub(a, least)), high = _mm512_cvtps_epi32(lanes_sub(b, least));
+    __m512i units = _mm512_permutexvar_epi16(order, _mm512_packus_epi32(low, high));
+    __m512i above = _mm512_maskz_permutex2var_epi8(0x5555555555555555u, _mm512_loadu_si512(excess), units,
+                                                   _mm512_loadu_si512(excess + 64));
+    return _mm512_castsi512_ps(_mm512_sub_epi16(units, above));
+}
+
+INLINE lanes lanes_powers(const float *s, lanes most) {
+    return powers(lanes_load(s), lanes_load(s + LANES), most);
+}
+
+INLINE lanes lanes_last_power(const float *s, lanes most) {
+    return powers(lanes_load(s), lanes_set(-FLT_MAX), most);
+}
+
+INLINE bool lanes_nan(lanes a, lanes b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q) != 0;
+}
+
+INLINE lanes lanes_add_powers(lanes sum, lanes pairs) {
+    const __m512i ones = _mm512_set1_epi32(0x3f803f80);
+    return _mm512_dpbf16_ps(sum, (__m512bh)ones, (__m512bh)pairs);
 }
 
 #include "ops/x86/attention_lanes.h"
@@ -81,7 +122,8 @@ void cm_attention_avx512bf16(const cm_attention_block *block) {
 bool cm_attention_avx512bf16_supported(void) {
     return cm_cpu_allows(CM_CPU_AVX512) && __builtin_cpu_supports("avx512f") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512bf16") &&
-           __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+           __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx2") &&
+           __builtin_cpu_supports("fma");
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* 2^x for x <= 0 in f32, for the vector versions of attention; included after their vectors, which have
+/* Powers of 2 in f32, for the vector versions of attention; included after their vectors, which have
  * beside those of attention_lanes.h
  *
  *   lanes_shift_exponent(p, n)         p 2^k for n = 1.5 2^23 + k */
@@ -18,6 +18,14 @@ static inline __attribute__((always_inline)) lanes lanes_exp2(lanes x) {
     p = lanes_fma(p, x, lanes_set(0x1.62e42ap-1f));
     p = lanes_fma(p, x, lanes_set(1.0f));
     return lanes_shift_exponent(p, shifted);
+}
+
+#define SCORE_UNITS 1.0f
+#define lanes_add_powers lanes_add
+#define lanes_nan(a, b) ((void)(a), (void)(b), false)
+
+static inline __attribute__((always_inline)) lanes lanes_powers(const float *s, lanes most) {
+    return lanes_exp2(lanes_sub(lanes_load(s), most));
 }
 
 #endif

@@ -9,19 +9,24 @@
  *   lanes_max(a, b)                    b where one is NaN
  *   lanes_div(a, b)
  *   lanes_exp2(x)                      2^x for x <= 0, x below -126 like -126
+ *   lanes_powers(s, most)              the group of 2^(score - most) of the scores s[GROUP * LANES]
+ *   lanes_last_power(s, most)          GROUP 2: of s[LANES] and 0
+ *   lanes_add_powers(sum, powers)      sum + the numbers of each group
+ *   lanes_nan(a, b)                    whether NaN is among them, where lanes_powers would take it for 0
+ *   SCORE_UNITS                        what the scores lie above their logarithms to base 2 by, a power of 2
+ *   BESIDE                             whether registers suffice for exponentials beside products
  *   KEY_STEP, COLUMNS                  keys scored at once; most columns gathered at once
  *   GROUP                              1, or 2 where products take pairs of numbers in 4 bytes
  *   lanes_dot(sum, factor, x)          sum + *factor x, factor one number or pair in memory
  *   lanes_row(a, b)                    numbers of a row, of b too when GROUP is 2, as groups
  *   lanes_pair(a, b)                   GROUP 2: pairs of a and b, lane by lane
- *   lanes_single(a)                    a, or pairs of a and 0
  *
  * A lane is a query. A block of queries walks over the tiles of keys. Per LANES queries: the scores of the
- * tile, a vector a key, then the new maximum m, p = 2^(score - m), then out = out 2^(old m - m) + p V, a
- * vector a column. So maximum, sum and rescaling need no step across lanes, any head width fills the vectors,
- * and the scores of a tile never leave the first-level cache. Scores carry the factor log2(e). K is
- * transposed, because its numbers are then read one after the other; V is copied, because rows of a wide
- * matrix fall on few sets of the cache.
+ * tile, a vector a key, then the new maximum m, p = 2^(score - m), beside the scores of the next LANES
+ * queries, then out = out 2^(old m - m) + p V, a vector a column. So maximum, sum and rescaling need no step
+ * across lanes, any head width fills the vectors, and the scores of a tile never leave the first-level cache.
+ * Scores carry the factor log2(e) SCORE_UNITS. K is transposed, because its numbers are then read one after
+ * the other; V is copied, because rows of a wide matrix fall on few sets of the cache.
  *
  * Every sum is one chain in ascending order, over the width for a score, over the keys for an output and for
  * the sum of p, so versions with the same lanes_dot and lanes_exp2 give the same bits. */
@@ -54,10 +59,11 @@ typedef struct lane_work {
     _Alignas(64) float k[WIDTH * KEYS];     /* [groups, KEYS], zeros beyond the keys */
     _Alignas(64) float v[KEYS * WIDTH];     /* [keys / GROUP, wide], the same */
     _Alignas(64) float rows[KEYS * WIDTH];  /* of what is transposed */
-    _Alignas(64) float p[KEYS * LANES];     /* scores, then probabilities of LANES queries */
+    _Alignas(64) float p[2][KEYS * LANES];  /* scores, then probabilities of LANES queries and the next */
     _Alignas(64) float m[QUERIES], l[QUERIES];
     int64_t w, wide, groups;
-    int64_t keys; /* of the tile */
+    int64_t keys; /* of the tile that is being scored */
+    bool nan;     /* as lanes_nan found in the keys; a query with it is left with a sum of 0 */
 } lane_work;
 
 LANES_INLINE int64_t round_up(int64_t n, int64_t step) {
@@ -71,10 +77,11 @@ LANES_INLINE lanes load_row(const float *row, int64_t c, int64_t w) {
 }
 
 /* The rows [first, first + count) of m times factor, count at most KEYS, to to[groups, count], rows of it
- * `across` apart and filled up with zeros to whole blocks. */
-LANES_INLINE void turn(lane_work *work, cm_mat m, int64_t first, int64_t count, float factor, float *to,
+ * `across` apart and filled up with zeros to whole blocks. Tells what lanes_nan says of them. */
+LANES_INLINE bool turn(lane_work *work, cm_mat m, int64_t first, int64_t count, float factor, float *to,
                        int64_t across) {
     const lanes by = lanes_set(factor);
+    bool nan = false;
     int64_t depth = round_up(work->groups, BLOCK), rows = round_up(count, BLOCK), w = work->w;
     for (int64_t t = 0; t < rows; t++) {
         const float *from = cm_mat_row(m, first + (t < count ? t : 0));
@@ -83,9 +90,11 @@ LANES_INLINE void turn(lane_work *work, cm_mat m, int64_t first, int64_t count, 
             lanes low = lanes_mul(load_row(from, g * GROUP, width), by);
             lanes high = GROUP == 2 ? lanes_mul(load_row(from, g * GROUP + LANES, width), by) : low;
             lanes_store(work->rows + t * depth + g, lanes_row(low, high));
+            nan |= lanes_nan(low, high);
         }
     }
     cm_gemm_transpose_avx(depth, rows, work->rows, depth, to, across);
+    return nan;
 }
 
 LANES_INLINE void open_queries(lane_work *work, const cm_attention_block *block) {
@@ -93,9 +102,10 @@ LANES_INLINE void open_queries(lane_work *work, const cm_attention_block *block)
     work->w = block->q.cols;
     work->wide = round_up(work->w, BLOCK);
     work->groups = (work->w + GROUP - 1) / GROUP;
+    work->nan = false;
     for (int64_t t = 0; t < block->q.rows; t += KEYS) {
         int64_t count = block->q.rows - t < KEYS ? block->q.rows - t : KEYS;
-        turn(work, block->q, t, count, block->scale * 0x1.715476p0f, work->q + t, ACROSS);
+        turn(work, block->q, t, count, block->scale * (0x1.715476p0f * SCORE_UNITS), work->q + t, ACROSS);
     }
     for (int64_t t = 0; t < block->q.rows; t += LANES) {
         for (int64_t c = 0; c < work->wide; c++) lanes_store(work->out + c * ACROSS + t, zero);
@@ -105,9 +115,13 @@ LANES_INLINE void open_queries(lane_work *work, const cm_attention_block *block)
 }
 
 LANES_INLINE void open_keys(lane_work *work, const cm_attention_block *block, int64_t first) {
-    int64_t left = block->k.rows - first, w = work->w;
+    int64_t left = block->k.rows - first;
     work->keys = left < KEYS ? left : KEYS;
-    turn(work, block->k, first, work->keys, 1.0f, work->k, KEYS);
+    work->nan |= turn(work, block->k, first, work->keys, 1.0f, work->k, KEYS);
+}
+
+LANES_INLINE void open_values(lane_work *work, const cm_attention_block *block, int64_t first) {
+    int64_t w = work->w;
     for (int64_t j = 0; j < work->keys; j += GROUP) {
         float *to = work->v + j / GROUP * work->wide;
         const float *row = cm_mat_row(block->v, first + j);
@@ -121,99 +135,125 @@ LANES_INLINE void open_keys(lane_work *work, const cm_attention_block *block, in
     }
 }
 
-/* Scores of LANES queries and the KEY_STEP keys from `first`; returns the larger of `most` and theirs. */
-LANES_INLINE lanes score_keys(lane_work *work, const float *q, int64_t first, lanes most) {
+/* Scores of LANES queries and `keys` keys on their way to probabilities (groups of them), in place. most: the
+ * new maxima; l: the sum so far; done: keys that are probabilities already, whole groups. */
+typedef struct softening {
+    float *s;
+    lanes most, l;
+    int64_t keys, done;
+} softening;
+
+/* The next group of keys. */
+LANES_INLINE void soften_group(softening *x) {
+    lanes p = lanes_powers(x->s + x->done * LANES, x->most);
+    x->l = lanes_add_powers(x->l, p);
+    lanes_store(x->s + x->done / GROUP * LANES, p);
+    x->done += GROUP;
+}
+
+/* What is left of the keys, of which the last may be without a partner. */
+LANES_INLINE void soften_rest(softening *x) {
+#pragma GCC unroll 4
+    while (x->done + GROUP <= x->keys) soften_group(x);
+#if GROUP == 2
+    if (x->done == x->keys) return;
+    lanes p = lanes_last_power(x->s + x->done * LANES, x->most);
+    x->l = lanes_add_powers(x->l, p);
+    lanes_store(x->s + x->done / GROUP * LANES, p);
+#endif
+}
+
+/* The larger of `most` and the scores s of `keys` keys, KEY_STEP at most. */
+LANES_INLINE lanes largest_score(const float *s, int64_t keys, lanes most) {
+    for (int64_t i = 0; i < keys; i++) most = lanes_max(lanes_load(s + i * LANES), most);
+    return most;
+}
+
+/* Scores of LANES queries and the KEY_STEP keys from `first` to s; returns the larger of `most` and theirs.
+ * The products leave units of the processor idle that the exponentials of other queries use: `beside`, a
+ * constant at every place of use, makes the next KEY_STEP of those, or as many as there are columns. */
+LANES_INLINE lanes score_keys(lane_work *work, const float *q, int64_t first, float *s, lanes most,
+                              softening *other, const bool beside) {
     lanes sum[KEY_STEP];
     const float *k = work->k + first;
-    float *to = work->p + first * LANES;
+    int64_t left = work->groups, both = !beside ? 0 : left < KEY_STEP / GROUP ? left : KEY_STEP / GROUP;
+    s += first * LANES;
 #pragma GCC unroll 16
     for (int i = 0; i < KEY_STEP; i++) sum[i] = lanes_set(0.0f);
-    for (int64_t c = work->groups; c > 0; c--, q += ACROSS, k += KEYS) {
+    for (left -= both; both > 0; both--, q += ACROSS, k += KEYS) {
+        lanes x = lanes_load(q);
+#pragma GCC unroll 16
+        for (int i = 0; i < KEY_STEP; i++) sum[i] = lanes_dot(sum[i], k + i, x);
+        soften_group(other);
+    }
+    for (; left > 0; left--, q += ACROSS, k += KEYS) {
         lanes x = lanes_load(q);
 #pragma GCC unroll 16
         for (int i = 0; i < KEY_STEP; i++) sum[i] = lanes_dot(sum[i], k + i, x);
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < KEY_STEP; i++) lanes_store(to + i * LANES, sum[i]);
-    int64_t left = work->keys - first;
-    if (left < KEY_STEP) {
-        for (int64_t i = 0; i < left; i++) most = lanes_max(lanes_load(to + i * LANES), most);
-        return most;
-    }
+    for (int i = 0; i < KEY_STEP; i++) lanes_store(s + i * LANES, sum[i]);
+    if (work->keys - first < KEY_STEP) return largest_score(s, work->keys - first, most);
 #pragma GCC unroll 16
     for (int i = 0; i < KEY_STEP; i += 2) most = lanes_max(lanes_max(sum[i], sum[i + 1]), most);
     return most;
 }
 
-/* Scores -> probabilities (groups of them), most being the new maxima; m and l of the queries from t are
- * brought up to date. Returns what brings the sums of before to the new maxima. */
-LANES_INLINE lanes soften(lane_work *work, int64_t t, lanes most) {
-    lanes shrink = lanes_exp2(lanes_sub(lanes_load(work->m + t), most));
-    lanes l = lanes_mul(lanes_load(work->l + t), shrink);
-    float *s = work->p;
-    int64_t j = 0;
-#if GROUP == 2
-#pragma GCC unroll 2
-    for (; j + 1 < work->keys; j += 2) {
-        lanes low = lanes_exp2(lanes_sub(lanes_load(s + j * LANES), most));
-        lanes high = lanes_exp2(lanes_sub(lanes_load(s + (j + 1) * LANES), most));
-        l = lanes_add(l, lanes_add(low, high));
-        lanes_store(s + j / 2 * LANES, lanes_pair(low, high));
-    }
-#endif
-#pragma GCC unroll 4
-    for (; j < work->keys; j++) {
-        lanes p = lanes_exp2(lanes_sub(lanes_load(s + j * LANES), most));
-        l = lanes_add(l, p);
-        lanes_store(s + j / GROUP * LANES, lanes_single(p));
-    }
-    lanes_store(work->m + t, most);
-    lanes_store(work->l + t, l);
-    return shrink;
+/* Scores of the queries from t and the tile to s; returns their new maxima. */
+LANES_INLINE lanes score_tile(lane_work *work, int64_t t, float *s, softening *other) {
+    const float *q = work->q + t;
+    lanes most = lanes_load(work->m + t);
+    for (int64_t j = 0; j < work->keys; j += KEY_STEP)
+        if (BESIDE && other->done + KEY_STEP <= other->keys)
+            most = score_keys(work, q, j, s, most, other, true);
+        else
+            most = score_keys(work, q, j, s, most, other, false);
+    return most;
 }
 
 /* out = out shrink + p V for `columns` columns from c, a constant at every place of use. */
-LANES_INLINE void gather_part(lane_work *work, lanes shrink, float *out, int64_t c, const int columns) {
+LANES_INLINE void gather_part(lane_work *work, const softening *x, lanes shrink, float *out, int64_t c,
+                              const int columns) {
     lanes sum[COLUMNS];
-    const float *p = work->p, *v = work->v + c;
+    const float *p = x->s, *v = work->v + c;
     int64_t wide = work->wide;
     out += c * ACROSS;
 #pragma GCC unroll 24
     for (int i = 0; i < columns; i++) sum[i] = lanes_mul(lanes_load(out + i * ACROSS), shrink);
-    for (int64_t j = work->keys; j > 0; j -= GROUP, p += LANES, v += wide) {
-        lanes x = lanes_load(p);
+    for (int64_t j = x->keys; j > 0; j -= GROUP, p += LANES, v += wide) {
+        lanes group = lanes_load(p);
 #pragma GCC unroll 24
-        for (int i = 0; i < columns; i++) sum[i] = lanes_dot(sum[i], v + i, x);
+        for (int i = 0; i < columns; i++) sum[i] = lanes_dot(sum[i], v + i, group);
     }
 #pragma GCC unroll 24
     for (int i = 0; i < columns; i++) lanes_store(out + i * ACROSS, sum[i]);
 }
 
 /* In about equal parts of at most COLUMNS, whose columns are a multiple of 4. */
-LANES_INLINE void gather(lane_work *work, lanes shrink, float *out) {
+LANES_INLINE void gather(lane_work *work, const softening *x, lanes shrink, float *out) {
     int64_t w = work->w, parts = (w + COLUMNS - 1) / COLUMNS;
     for (int64_t c = 0, end; parts > 0; c = end, parts--) {
         end = c + round_up((w - c + parts - 1) / parts, 4);
         switch ((end - c) / 4) {
         case 1:
-            gather_part(work, shrink, out, c, 4);
+            gather_part(work, x, shrink, out, c, 4);
             break;
         case 2:
-            gather_part(work, shrink, out, c, 8);
+            gather_part(work, x, shrink, out, c, 8);
             break;
 #if COLUMNS > 12
         case 3:
-            gather_part(work, shrink, out, c, 12);
+            gather_part(work, x, shrink, out, c, 12);
             break;
         case 4:
-            gather_part(work, shrink, out, c, 16);
+            gather_part(work, x, shrink, out, c, 16);
             break;
         case 5:
-            gather_part(work, shrink, out, c, 20);
+            gather_part(work, x, shrink, out, c, 20);
             break;
 #endif
         default:
-            gather_part(work, shrink, out, c, COLUMNS);
+            gather_part(work, x, shrink, out, c, COLUMNS);
             break;
         }
     }
@@ -223,6 +263,7 @@ LANES_INLINE void gather(lane_work *work, lanes shrink, float *out) {
 LANES_INLINE void close_queries(lane_work *work, const cm_attention_block *block, int64_t t) {
     int64_t rows = block->q.rows - t < BLOCK ? block->q.rows - t : BLOCK;
     for (int64_t i = 0; i < BLOCK; i += LANES) {
+        if (work->nan) lanes_store(work->l + t + i, lanes_set(NAN));
         lanes factor = lanes_div(lanes_set(1.0f), lanes_load(work->l + t + i));
         for (int64_t c = 0; c < work->w; c++) {
             float *out = work->out + c * ACROSS + t + i;
@@ -232,23 +273,40 @@ LANES_INLINE void close_queries(lane_work *work, const cm_attention_block *block
     cm_gemm_transpose_avx(BLOCK, work->wide, work->out + t, ACROSS, work->rows, work->wide);
     for (int64_t r = 0; r < rows; r++) {
         memcpy(cm_mat_row(block->out, t + r), work->rows + r * work->wide, (size_t)work->w * sizeof(float));
-        block->lse[(t + r) * block->lse_step] = work->m[t + r] * 0x1.62e43p-1f + logf(work->l[t + r]);
+        block->lse[(t + r) * block->lse_step] =
+            work->m[t + r] * (0x1.62e43p-1f / SCORE_UNITS) + logf(work->l[t + r]);
     }
+}
+
+/* LANES queries from t whose scores s of a tile have the new maxima `most`. */
+LANES_INLINE softening start_softening(lane_work *work, int64_t t, float *s, lanes most, lanes *shrink) {
+    lanes grown = lanes_sub(lanes_load(work->m + t), most);
+    *shrink = lanes_exp2(lanes_mul(grown, lanes_set(1.0f / SCORE_UNITS)));
+    lanes_store(work->m + t, most);
+    return (softening){s, most, lanes_mul(lanes_load(work->l + t), *shrink), work->keys, 0};
 }
 
 static void attention_lanes(const cm_attention_block *block) {
     lane_work work;
+    int64_t queries = block->q.rows, keys = block->k.rows;
+    softening x = {.keys = 0};
     open_queries(&work, block);
-    for (int64_t first = 0; first < block->k.rows; first += KEYS) {
-        open_keys(&work, block, first);
-        for (int64_t t = 0; t < block->q.rows; t += LANES) {
-            lanes most = lanes_load(work.m + t);
-            for (int64_t j = 0; j < work.keys; j += KEY_STEP) most = score_keys(&work, work.q + t, j, most);
-            lanes shrink = soften(&work, t, most);
-            gather(&work, shrink, work.out + t);
+    open_keys(&work, block, 0);
+    lanes shrink, most = score_tile(&work, 0, work.p[0], &x);
+    for (int64_t first = 0, next = 0, turns = 0; first < keys; first += KEYS) {
+        open_values(&work, block, first);
+        for (int64_t t = 0; t < queries; t = next, turns++) {
+            x = start_softening(&work, t, work.p[turns % 2], most, &shrink);
+            next = t + LANES;
+            if (next >= queries && first + KEYS < keys) open_keys(&work, block, first + KEYS);
+            if (next < queries || first + KEYS < keys)
+                most = score_tile(&work, next < queries ? next : 0, work.p[(turns + 1) % 2], &x);
+            soften_rest(&x);
+            lanes_store(work.l + t, x.l);
+            gather(&work, &x, shrink, work.out + t);
         }
     }
-    for (int64_t t = 0; t < block->q.rows; t += BLOCK) close_queries(&work, block, t);
+    for (int64_t t = 0; t < queries; t += BLOCK) close_queries(&work, block, t);
 }
 
 #endif
