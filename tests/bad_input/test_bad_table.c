@@ -164,8 +164,8 @@ static cm_status read_affinities(const char *path, char *note, size_t size, cm_e
     return read_pairs("rna-molecule", "rna.fasta", "molecules.tsv", path, note, size, error);
 }
 
-#define TRAIN(task, b)                                             \
-    "train --task " task " --a examples/rna.fasta --b examples/" b \
+#define TRAIN(task, b)                                                                 \
+    "train --task " task " --predictor network --a examples/rna.fasta --b examples/" b \
     " --pairs IN --model OUT --dim 8 --layers 1 --epochs 1 --validation 0 --quiet"
 #define HEADER "id_a\tid_b\tlabel\n"
 #define YES "MS2-operator\tMS2-coat\t1\n"
