@@ -21,7 +21,7 @@
 #define COLUMNS 24
 #define GROUP 2
 #define BESIDE true
-#define SCORE_UNITS 128.0f
+#define SCORE_UNITS 256.0f
 typedef __m512 lanes;
 typedef __mmask16 lane_mask;
 
@@ -67,27 +67,37 @@ INLINE lanes lanes_exp2(lanes x) {
     return _mm512_scalef_ps(p, k);
 }
 
-/* f - round(128 (2^(f / 128) - 1)): what a fraction of 7 bits lies above the significand of its power. */
-static const uint8_t excess[128] = {
-    0,  0,  1,  1,  1,  1,  2,  2,  2,  3,  3,  3,  3,  4,  4,  4,  4,  5,  5,  5,  5,  6,  6,  6,  6,  6,
-    7,  7,  7,  7,  7,  8,  8,  8,  8,  8,  8,  9,  9,  9,  9,  9,  9,  9,  10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
-    11, 11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9,  9,  9,  9,  9,  9,  9,  8,  8,  8,  8,  8,  7,
-    7,  7,  7,  7,  6,  6,  6,  6,  5,  5,  5,  4,  4,  4,  3,  3,  3,  3,  2,  2,  1,  1,  1,  0,
+/* f / 2, rounded down, - round(128 (2^(f / 256) - 1)): what a fraction of 8 bits lies above the significand
+ * of its power. */
+static const uint8_t excess[256] = {
+    0,  0,  0,  0,  1,  0,  1,  1,  1,  1,  1,  1,  2,  1,  2,  2,  2,  2,  3,  2,  3,  3,  3,  3,  3,  3,
+    4,  3,  4,  4,  4,  4,  4,  4,  5,  4,  5,  5,  5,  5,  5,  5,  6,  5,  6,  5,  6,  6,  6,  6,  6,  6,
+    7,  6,  7,  6,  7,  7,  7,  7,  7,  7,  8,  7,  8,  7,  8,  8,  8,  8,  8,  8,  8,  8,  9,  8,  9,  8,
+    9,  8,  9,  9,  9,  9,  9,  9,  9,  9,  10, 9,  10, 9,  10, 9,  10, 9,  10, 10, 10, 10, 10, 10, 10, 10,
+    10, 10, 10, 10, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10,
+    11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10, 11, 10,
+    11, 10, 11, 10, 11, 10, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9,  10, 9,  10, 9,  10, 9,
+    9,  9,  9,  9,  9,  9,  9,  8,  9,  8,  9,  8,  9,  8,  8,  8,  8,  8,  8,  7,  8,  7,  8,  7,  7,  7,
+    7,  7,  7,  6,  7,  6,  7,  6,  6,  6,  6,  5,  6,  5,  6,  5,  5,  5,  5,  4,  5,  4,  4,  4,  4,  3,
+    4,  3,  3,  3,  3,  3,  3,  2,  3,  2,  2,  2,  2,  1,  1,  1,  1,  0,  1,  0,  0,  0,
 };
 
-/* Pairs of 2^((a - most) / 128), 2^((b - most) / 128). A bfloat16 is its logarithm in units of 1/128, but for
- * the excess of the fraction, so the scores are rounded to whole units from 2^-127, what lies below is 0, and
- * 2^0 = 1. The error is at most 0.5 of a unit in the logarithm and 0.5 of the last place. */
+/* Pairs of 2^((a - most) / 256), 2^((b - most) / 256). A bfloat16 is its logarithm in units of 1/128, but for
+ * the excess of the fraction, so the scores are rounded to whole halves of those from 2^-127, what lies below
+ * is 0, and 2^0 = 1. The error is at most 0.25 of a unit in the logarithm and 0.5 of the last place. */
 INLINE lanes powers(lanes a, lanes b, lanes most) {
     const __m512i order = _mm512_set_epi16(31, 27, 30, 26, 29, 25, 28, 24, 23, 19, 22, 18, 21, 17, 20, 16, 15,
                                            11, 14, 10, 13, 9, 12, 8, 7, 3, 6, 2, 5, 1, 4, 0);
     const lanes least = lanes_sub(most, lanes_set(127 * SCORE_UNITS));
     __m512i low = _mm512_cvtps_epi32(lanes_sub(a, least)), high = _mm512_cvtps_epi32(lanes_sub(b, least));
     __m512i units = _mm512_permutexvar_epi16(order, _mm512_packus_epi32(low, high));
-    __m512i above = _mm512_maskz_permutex2var_epi8(0x5555555555555555u, _mm512_loadu_si512(excess), units,
+    __mmask64 small = 0x5555555555555555u, large = _mm512_movepi8_mask(units) & small;
+    __m512i above = _mm512_maskz_permutex2var_epi8(small, _mm512_loadu_si512(excess), units,
                                                    _mm512_loadu_si512(excess + 64));
-    return _mm512_castsi512_ps(_mm512_sub_epi16(units, above));
+    __m512i beyond =
+        _mm512_permutex2var_epi8(_mm512_loadu_si512(excess + 128), units, _mm512_loadu_si512(excess + 192));
+    above = _mm512_mask_mov_epi8(above, large, beyond);
+    return _mm512_castsi512_ps(_mm512_sub_epi16(_mm512_srli_epi16(units, 1), above));
 }
 
 INLINE lanes lanes_powers(const float *s, lanes most) {
