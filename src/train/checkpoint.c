@@ -273,6 +273,14 @@ cm_status cm_train_checkpoint_read(cm_train_checkpoint *checkpoint, const cm_par
     return status;
 }
 
+bool cm_train_checkpoint_exists(const char *path) {
+    cm_buf previous = CM_BUF_EMPTY;
+    bool there =
+        access(path, F_OK) == 0 || (previous_path(&previous, path) && access(previous.data, F_OK) == 0);
+    cm_buf_clear(&previous);
+    return there;
+}
+
 /* ---- cleaning ---- */
 
 static cm_status remove_file(const char *path, cm_error *error) {

@@ -52,6 +52,9 @@ cm_status cm_train_checkpoint_read(cm_train_checkpoint *checkpoint, const cm_par
                                    cm_train_state *state, bool *found, const cm_runtime *runtime,
                                    cm_error *error);
 
+/* Whether one of both files of path is there; false too when out of memory. */
+bool cm_train_checkpoint_exists(const char *path);
+
 /* Removes both files of path; CM_IO when one cannot be removed. */
 cm_status cm_train_checkpoint_remove(const char *path, cm_error *error);
 

@@ -65,7 +65,8 @@ static cm_status divide(work *w, cm_error *error) {
     CM_TRY(cm_inner_divide(&w->to->inner, r->dataset, r->index, r->n, fresh, CM_INNER_FOLDS,
                            (uint64_t)r->options->seed, error));
     if (w->to->inner.n_parts > 0) return CM_OK;
-    return cm_fail(error, CM_DATA, NULL, r->name, "10 or more training pairs for inner folds", "%lld",
+    return cm_fail(error, CM_DATA, NULL, r->name,
+                   "10 or more training pairs for inner folds (plain predictors take fewer)", "%lld",
                    (long long)r->n);
 }
 
@@ -161,6 +162,7 @@ static cm_status fit_member(work *w, int m, const int64_t *index, int64_t n, cm_
     if (own.checkpoint_path) {
         if (!cm_members_part_path(&w->part, own.checkpoint_path, m)) return cm_fail_memory(error, 0);
         own.checkpoint_path = w->part.data;
+        own.resume = own.resume && cm_train_checkpoint_exists(w->part.data);
     }
     CM_TRY(cm_learner_find(&learner, own.name, error));
     return learner->fit(model, &own, w->team, w->runtime, error);
@@ -190,6 +192,8 @@ static cm_status hold_out(work *w, int m, int p, cm_error *error) {
 static cm_status hold_out_all(work *w, cm_error *error) {
     int parts = w->to->inner.n_parts;
     for (int at = (int)w->parts_done; at < w->to->n * parts; at++) {
+        cm_log(w->runtime, CM_LOG_INFO, "%s without held-out part %d of %d", w->to->name[at / parts],
+               at % parts + 1, parts);
         CM_TRY(hold_out(w, at / parts, at % parts, error));
         w->parts_done = at + 1;
         CM_TRY(keep(w, error));
@@ -201,6 +205,7 @@ static cm_status fit_all(work *w, cm_model *model, cm_error *error) {
     const cm_fit_request *r = w->request;
     for (int m = 0; m < w->to->n; m++) {
         const char *name = w->to->name[m];
+        cm_log(w->runtime, CM_LOG_INFO, "%s with all pairs", name);
         CM_TRY(fit_member(w, m, r->index, r->n, &model->part[m], error));
         snprintf(model->part_name[m], CM_PART_NAME, "%.31s",
                  strcmp(name, cm_learner_network.name) == 0 ? r->options->fusion : name);
