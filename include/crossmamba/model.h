@@ -1,5 +1,6 @@
 /* The model file: one safetensors file with weights, configuration, standardisation, calibration and
- * model card. It holds a network (or an ensemble), a kernel model, or a stack of them. */
+ * model card. It holds a network (or an ensemble), a kernel model, boosted trees, or a
+ * stack or mean of them. */
 #ifndef CROSSMAMBA_MODEL_H
 #define CROSSMAMBA_MODEL_H
 
@@ -22,11 +23,12 @@ CM_API void cm_model_close(cm_model *model);
 
 CM_API const cm_task *cm_model_task(const cm_model *model);
 CM_API const cm_options *cm_model_options(const cm_model *model);
-/* What is inside: the name of its fusion network, "kernel", or "stack:NAME/NAME". Valid until close. */
+/* What is inside: the name of its fusion network, "kernel", "boosting", "stack:NAME/NAME" or
+ * "mean:NAME/NAME". Valid until close. */
 CM_API const char *cm_model_predictor(const cm_model *model);
 
-/* The card as JSON text (object: format, task, predictor with kernel or stack, options, parameters, data,
- * metrics, calibration, licence, notes). Valid until close. */
+/* The card as JSON text (object: format, task, predictor with an object of its name but for networks,
+ * options, parameters, data, metrics, calibration, licence, notes). Valid until close. */
 CM_API const char *cm_model_card(const cm_model *model);
 /* The same as indented lines for people. */
 CM_API const char *cm_model_card_text(const cm_model *model);

@@ -19,8 +19,8 @@ typedef struct cm_prediction {
     const char *warnings; /* "" or for example "A longer than trained;B unknown residues 12 %", "A unlike the
                              training molecules (0.31 < 0.52)" */
     double low, high;     /* affinity: 90 % conformal interval of value; NaN: none */
-    double uncertainty; /* standard deviation of value between an ensemble's networks or a stack's parts; NaN:
-                           one alone */
+    double uncertainty;   /* standard deviation of value between an ensemble's networks or a stack's or mean's
+                             parts; NaN: one alone */
 } cm_prediction;
 
 /* Called once a pair in the data set's order; returning non-zero stops with CM_INTERRUPTED. */

@@ -14,9 +14,10 @@ extern "C" {
 
 typedef struct cm_train_request {
     cm_options options;
-    const char *predictor;  /* what is fitted: "network" (options.fusion), the name of a network, "kernel", or
-                               "stack:NAME/NAME" (cm_learner_row); NULL: "network" */
-    const char *model_path; /* written at the end, atomically */
+    /* What is fitted: "network" (options.fusion), a name of cm_learner_row, "stack:NAME/NAME" or
+     * "mean:NAME/NAME"; NULL: "network". cm_task.predictor is what is ahead for a task. */
+    const char *predictor;
+    const char *model_path;      /* written at the end, atomically */
     const char *checkpoint_path; /* NULL: model_path with ".checkpoint" added; removed at the end */
     double checkpoint_seconds;   /* least time between checkpoints; 0: every step */
     int resume;                  /* continue from the checkpoint, or the one before it, when there is one */

@@ -237,7 +237,7 @@ const cm_command cm_command_eval = {
             "(binary: classes in the set). id-only is the baseline that sees which molecule a pair has, but "
             "no sequence. NAME+memory adds the known\nlabels of the same and of similar molecules to a "
             "predictor; presence, its control, is then\nadded by itself: it sees which pairs are listed, not "
-            "their labels. stack:A/B combines predictors.",
+            "their labels. stack:A/B and mean:A/B combine predictors.",
     .example =
         "crossmamba eval --model rna-protein --a examples/rna.fasta --b examples/protein.fasta --pairs "
         "examples/rna-protein.tsv",

@@ -1,4 +1,4 @@
-/* The inside of a model: what scores pairs (a network, a kernel model or a stack of models:
+/* The inside of a model: what scores pairs (a network, a kernel model, boosted trees, models of models:
  * model/model_kind.h) with everything that turns molecules into calibrated values. */
 #ifndef CM_MODEL_NETWORK_H
 #define CM_MODEL_NETWORK_H
@@ -73,7 +73,7 @@ cm_status cm_scorer_open(cm_scorer **scorer, const cm_model *model, const cm_fea
 void cm_scorer_close(cm_scorer *scorer);
 
 /* Raw scores of pairs index[n] into score[n], and into spread[n] (or NULL) the standard deviation of the
- * members' calibrated values (of an ensemble's networks, of a stack's models; NaN: there is one alone).
+ * members' calibrated values (of an ensemble's networks, of a model's parts; NaN: there is one alone).
  * CM_NUMERIC when a score is not finite. */
 cm_status cm_scorer_run(cm_scorer *scorer, const int64_t *index, int64_t n, double *score, double *spread,
                         cm_error *error);
