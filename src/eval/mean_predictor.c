@@ -18,9 +18,7 @@ static cm_status run(const cm_predictor_call *call, cm_error *error) {
         cm_choice_clip(call);
         return CM_OK;
     }
-    double bar = 0;
-    for (int k = 0; k < in->n_members; k++) bar += cm_model_handed(false, in->threshold[k]) / in->n_members;
-    *call->threshold = probability(bar);
+    *call->threshold = cm_parts_threshold(in->threshold, in->n_members);
     cm_parts_mean(in->test, in->n_members, m, call->score);
     for (int64_t i = 0; i < m; i++) call->value[i] = probability(call->score[i]);
     return CM_OK;

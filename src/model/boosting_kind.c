@@ -27,7 +27,7 @@ static void clear(cm_model *model) {
 }
 
 static int64_t node_count(const cm_model *model) {
-    return model->boosted->trees->start[model->boosted->trees->rounds];
+    return model->boosted->trees->nodes;
 }
 
 /* ---- the card ---- */
@@ -85,37 +85,21 @@ static cm_status check_kernels(const json_t *about, int side, const cm_column_si
 
 /* ---- making room ---- */
 
-/* The length of a tensor of the file that has at least one dimension, 0 to most; the rest is checked when it
- * is read. */
-static cm_status length_of(const cm_model_source *from, const char *name, int64_t most, int64_t *length,
-                           cm_error *error) {
-    cm_text full = cm_format("%s%s", from->prefix, name);
-    const cm_tensor *tensor = cm_safetensors_find(from->file, full.text);
-    if (!tensor) return cm_fail(error, CM_MODEL, from->path, "tensors", full.text, "no such tensor");
-    *length = tensor->n_dims == 1 ? tensor->dims[0] : -1;
-    if (*length >= 0 && *length <= most) return CM_OK;
-    return cm_fail(error, CM_MODEL, from->path, full.text,
-                   cm_format("one dimension of 0 to %lld", (long long)most).text, "%d dimensions, %lld",
-                   tensor->n_dims, (long long)*length);
-}
-
 static cm_status make_side(cm_model *model, int side, const cm_model_source *from, cm_error *error) {
     cm_column_side *to = &model->boosted->plan.side[side];
     const char *name = side_name[side];
     int64_t starts = 1, entries = 0, taken[CM_KERNELS_MAX] = {0};
     if (model->boosted->set == CM_COLUMNS_ALL) {
-        CM_TRY(length_of(from, cm_format("boosting.%s.landmark.start", name).text, CM_LANDMARKS + 1, &starts,
-                         error));
-        CM_TRY(
-            length_of(from, cm_format("boosting.%s.landmark.count", name).text, INT32_MAX, &entries, error));
+        CM_TRY(cm_model_tensor_length(from, cm_format("boosting.%s.landmark.start", name).text, 1,
+                                      CM_LANDMARKS + 1, &starts, error));
+        CM_TRY(cm_model_tensor_length(from, cm_format("boosting.%s.landmark.count", name).text, 0, INT32_MAX,
+                                      &entries, error));
         for (int k = 0; k < to->n_kernels; k++)
             if (cm_column_common(&model->boosted->plan, to->kernel[k]))
-                CM_TRY(length_of(from, cm_format("boosting.%s.taken.%s", name, to->kernel[k]->name).text,
-                                 to->kernel[k]->width, &taken[k], error));
+                CM_TRY(cm_model_tensor_length(
+                    from, cm_format("boosting.%s.taken.%s", name, to->kernel[k]->name).text, 0,
+                    to->kernel[k]->width, &taken[k], error));
     }
-    if (starts < 1)
-        return cm_fail(error, CM_MODEL, from->path, cm_format("boosting.%s.landmark.start", name).text,
-                       "one number or more", "none");
     return cm_column_side_room(to, (int)starts - 1, entries, taken, error);
 }
 
@@ -133,9 +117,8 @@ static cm_status build(cm_model *model, const cm_model_source *from, cm_error *e
         CM_TRY(check_kernels(about, side, &own->plan.side[side], from->path, error));
         CM_TRY(make_side(model, side, from, error));
     }
-    CM_TRY(length_of(from, "boosting.start", INT32_MAX, &starts, error));
-    CM_TRY(length_of(from, "boosting.column", INT32_MAX, &nodes, error));
-    if (starts < 2) return cm_fail(error, CM_MODEL, from->path, "boosting.start", "one tree or more", "none");
+    CM_TRY(cm_model_tensor_length(from, "boosting.start", 2, INT32_MAX, &starts, error));
+    CM_TRY(cm_model_tensor_length(from, "boosting.column", 0, INT32_MAX, &nodes, error));
     CM_TRY(cm_boosting_room(&own->trees, cm_molecule_table_width(&own->plan, own->set), (int)starts - 1,
                             nodes, error));
     own->trees->base = base;

@@ -86,19 +86,6 @@ static cm_status read_shape(const json_t *about, int side, cm_kernel_shape *shap
 
 /* ---- making room ---- */
 
-/* The length of a tensor of the file, at least `least`; the rest is checked when it is read. */
-static cm_status length_of(const cm_model_source *from, const char *name, int64_t least, int64_t *length,
-                           cm_error *error) {
-    cm_text full = cm_format("%s%s", from->prefix, name);
-    const cm_tensor *tensor = cm_safetensors_find(from->file, full.text);
-    if (!tensor) return cm_fail(error, CM_MODEL, from->path, "tensors", full.text, "no such tensor");
-    *length = tensor->n_dims == 1 ? tensor->dims[0] : -1;
-    if (*length >= least && *length <= INT32_MAX) return CM_OK;
-    return cm_fail(error, CM_MODEL, from->path, full.text,
-                   cm_format("one dimension of %lld to 2147483647", (long long)least).text,
-                   "%d dimensions, %lld", tensor->n_dims, (long long)*length);
-}
-
 static cm_status make_side(cm_model *model, int side, const cm_model_source *from, cm_error *error) {
     cm_kernel_side *to = &model->kernel->side[side];
     cm_kernel_mix mix = model->kernel->shape[side].mix;
@@ -109,10 +96,10 @@ static cm_status make_side(cm_model *model, int side, const cm_model_source *fro
     int n_kernels = cm_kernels_of(type, kernels);
     for (int k = 0; k < n_kernels; k++) {
         if (!cm_kernel_in_mix(kernels[k], mix)) continue;
-        CM_TRY(length_of(from, cm_format("kernel.%s.code.%s", name, kernels[k]->name).text, 0, &bytes[k],
-                         error));
-        CM_TRY(
-            length_of(from, cm_format("kernel.%s.start.%s", name, kernels[k]->name).text, 2, &starts, error));
+        CM_TRY(cm_model_tensor_length(from, cm_format("kernel.%s.code.%s", name, kernels[k]->name).text, 0,
+                                      INT32_MAX, &bytes[k], error));
+        CM_TRY(cm_model_tensor_length(from, cm_format("kernel.%s.start.%s", name, kernels[k]->name).text, 2,
+                                      INT32_MAX, &starts, error));
     }
     CM_TRY(cm_kernel_features_room(&to->features, type, mix, starts - 1, bytes, error));
     for (int k = 0; k < n_kernels; k++) {
@@ -131,7 +118,7 @@ static cm_status build(cm_model *model, const cm_model_source *from, cm_error *e
     k->affinity = model->task->affinity;
     CM_TRY(finite_member(about, "ridge", 0, &k->ridge, from->path, error));
     CM_TRY(finite_member(about, "offset", -1e300, &k->offset, from->path, error));
-    CM_TRY(length_of(from, "kernel.weight", 1, &k->n_train, error));
+    CM_TRY(cm_model_tensor_length(from, "kernel.weight", 1, INT32_MAX, &k->n_train, error));
     k->weight = cm_new((size_t)k->n_train, sizeof *k->weight);
     if (!k->weight) return cm_fail_memory(error, (size_t)k->n_train * sizeof *k->weight);
     for (int side = 0; side < 2; side++) {

@@ -229,6 +229,18 @@ cm_status cm_model_check_size(const cm_model_source *from, size_t values, cm_err
                    "tensors of %zu bytes", bytes);
 }
 
+cm_status cm_model_tensor_length(const cm_model_source *from, const char *name, int64_t least, int64_t most,
+                                 int64_t *length, cm_error *error) {
+    cm_text full = cm_format("%s%s", from->prefix, name);
+    const cm_tensor *tensor = cm_safetensors_find(from->file, full.text);
+    if (!tensor) return cm_fail(error, CM_MODEL, from->path, "tensors", full.text, "no such tensor");
+    *length = tensor->n_dims == 1 ? tensor->dims[0] : -1;
+    if (*length >= least && *length <= most) return CM_OK;
+    return cm_fail(error, CM_MODEL, from->path, full.text,
+                   cm_format("one dimension of %lld to %lld", (long long)least, (long long)most).text,
+                   "%d dimensions, %lld", tensor->n_dims, (long long)*length);
+}
+
 /* An option's value that a command would have refused is here a fault of the file. */
 static cm_status build_kind(cm_model *m, const cm_model_source *from, cm_error *error) {
     cm_error reason = {0};

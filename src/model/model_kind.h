@@ -37,6 +37,11 @@ typedef struct cm_model_source {
  * CM_MODEL. */
 cm_status cm_model_check_size(const cm_model_source *from, size_t values, cm_error *error);
 
+/* The length of a tensor of the file that must have one dimension, of least to most; the rest is checked when
+ * it is read. CM_MODEL. */
+cm_status cm_model_tensor_length(const cm_model_source *from, const char *name, int64_t least, int64_t most,
+                                 int64_t *length, cm_error *error);
+
 /* A model at work on the pairs of a data set. */
 struct cm_scorer {
     const cm_model *model;

@@ -165,6 +165,12 @@ double cm_parts_term(bool affinity, double score, double value) {
     return affinity ? score : cm_model_handed(false, value);
 }
 
+double cm_parts_threshold(const double *threshold, int parts) {
+    double bar = 0;
+    for (int p = 0; p < parts; p++) bar += cm_model_handed(false, threshold[p]) / parts;
+    return 1 / (1 + exp(-bar));
+}
+
 void cm_parts_mean(const double *scores, int parts, int64_t n, double *to) {
     for (int64_t i = 0; i < n; i++) {
         double sum = 0;

@@ -28,6 +28,8 @@ cm_status cm_parts_run(cm_scorer *scorer, const int64_t *index, int64_t n, doubl
 
 /* What a mean takes from a part: an affinity's score as it is, or the logit of its probability. */
 double cm_parts_term(bool affinity, double score, double value);
+/* The threshold of a mean of probabilities' logits: where the mean logit of the parts' own ones lies. */
+double cm_parts_threshold(const double *threshold, int parts);
 /* to[n]: the mean of scores[parts][n]. */
 void cm_parts_mean(const double *scores, int parts, int64_t n, double *to);
 

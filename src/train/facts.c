@@ -85,19 +85,6 @@ static cm_status note_metrics(cm_model *model, const double *value, const double
     return cm_fail_memory(error, 0);
 }
 
-static cm_status choose_threshold(cm_model *model, const double *score, const double *label, int64_t n,
-                                  cm_error *error) {
-    bool both = false;
-    for (int64_t i = 1; i < n; i++) both = both || label[i] != label[0];
-    if (model->task->affinity || !both) return CM_OK;
-    double *value = cm_new((size_t)n, sizeof *value);
-    if (!value) return cm_fail_memory(error, (size_t)n * sizeof *value);
-    for (int64_t i = 0; i < n; i++) value[i] = cm_model_value(model, score[i]);
-    cm_status status = cm_metrics_best_threshold(value, label, n, &model->threshold, error);
-    cm_free(value);
-    return status;
-}
-
 cm_status cm_fit_finish_calibrated(cm_model *model, const double *score, const double *label, int64_t n,
                                    cm_error *error) {
     double *value = cm_new((size_t)n, sizeof *value);
@@ -125,7 +112,8 @@ cm_status cm_fit_finish(cm_model *model, const double *score, const double *labe
         model->calibration = cm_calibrate(true, score, label, n);
     else
         CM_TRY(cm_calibrate_by(method, score, label, n, &model->calibration, error));
-    CM_TRY(choose_threshold(model, score, label, n, error));
+    if (!model->task->affinity)
+        CM_TRY(cm_inner_threshold(&model->calibration, score, label, n, &model->threshold, error));
     return cm_fit_finish_calibrated(model, score, label, n, error);
 }
 

@@ -147,8 +147,8 @@ static bool both_classes(const double *label, int64_t n) {
     return false;
 }
 
-static cm_status choose_threshold(const cm_calibration *calibration, const double *score, const double *label,
-                                  int64_t n, double *threshold, cm_error *error) {
+cm_status cm_inner_threshold(const cm_calibration *calibration, const double *score, const double *label,
+                             int64_t n, double *threshold, cm_error *error) {
     *threshold = 0.5;
     if (!both_classes(label, n)) return CM_OK;
     double *value = cm_new((size_t)n, sizeof *value);
@@ -171,5 +171,5 @@ cm_status cm_inner_finish(bool affinity, const double *score, const double *labe
         double v = cm_calibrated(&calibration, affinity, test[i]);
         value[i] = affinity && n > 0 ? fmin(fmax(v, least), most) : v;
     }
-    return affinity ? CM_OK : choose_threshold(&calibration, score, label, n, threshold, error);
+    return affinity ? CM_OK : cm_inner_threshold(&calibration, score, label, n, threshold, error);
 }

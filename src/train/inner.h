@@ -39,6 +39,10 @@ int64_t cm_inner_list(const cm_inner *inner, int p, bool held, int64_t *index);
 /* The loss of held-out scores after calibration on them: mean log loss, or mean squared error. */
 double cm_inner_loss(bool affinity, const double *score, const double *label, int64_t n);
 
+/* The threshold with the highest MCC of calibrated held-out scores, 0.5 when the labels are of one class. */
+cm_status cm_inner_threshold(const cm_calibration *calibration, const double *score, const double *label,
+                             int64_t n, double *threshold, cm_error *error);
+
 /* From held-out scores[n] of the training pairs: calibration and (binary) threshold; test[m] are turned into
  * values, affinities clipped to the range of the training labels. */
 cm_status cm_inner_finish(bool affinity, const double *score, const double *label, int64_t n,

@@ -18,13 +18,13 @@ typedef struct work {
     cm_team *team;
     const cm_runtime *runtime;
     int64_t *fit, *target, *position; /* [pairs] */
-    double *score;                    /* [pairs] */
+    double *score, *joined;           /* [pairs] */
     double parts_done;                /* over all members, in order */
     char key[65];                     /* of the file */
     cm_buf part;                      /* path of the checkpoint of the member at work; empty: none */
 } work;
 
-void cm_members_clear(cm_members *members) {
+static void members_clear(cm_members *members) {
     cm_inner_clear(&members->inner);
     cm_free(members->label);
     cm_free(members->score);
@@ -42,6 +42,7 @@ static void work_clear(work *w) {
     cm_free(w->target);
     cm_free(w->position);
     cm_free(w->score);
+    cm_free(w->joined);
 }
 
 static bool make_room(work *w, size_t n) {
@@ -50,10 +51,11 @@ static bool make_room(work *w, size_t n) {
     w->target = cm_new(n, sizeof *w->target);
     w->position = cm_new(n, sizeof *w->position);
     w->score = cm_new(n, sizeof *w->score);
+    w->joined = cm_new(n, sizeof *w->joined);
     to->label = cm_new(n, sizeof *to->label);
     to->score = cm_new(n * (size_t)to->n, sizeof *to->score);
     to->value = cm_new(n * (size_t)to->n, sizeof *to->value);
-    return w->fit && w->target && w->position && w->score && to->label && to->score && to->value;
+    return w->fit && w->target && w->position && w->score && w->joined && to->label && to->score && to->value;
 }
 
 static cm_status divide(work *w, cm_error *error) {
@@ -214,16 +216,33 @@ static cm_status fit_all(work *w, cm_model *model, cm_error *error) {
     return CM_OK;
 }
 
-cm_status cm_members_fit(cm_members *members, cm_model *model, const char *prefix,
-                         const cm_fit_request *request, cm_team *team, const cm_runtime *runtime,
-                         cm_error *error) {
-    *members = (cm_members){0};
-    members->n = cm_member_names(prefix, request->name, NULL, members->name);
-    work w = {.to = members, .request = request, .team = team, .runtime = runtime};
-    cm_status status = divide(&w, error);
-    if (status == CM_OK) status = find_finished(&w, error);
-    if (status == CM_OK) status = hold_out_all(&w, error);
-    if (status == CM_OK) status = fit_all(&w, model, error);
+/* Members held out and whole, then joined. */
+static cm_status make(work *w, cm_model *model, cm_members_join *join, cm_error *error) {
+    CM_TRY(divide(w, error));
+    CM_TRY(find_finished(w, error));
+    CM_TRY(hold_out_all(w, error));
+    CM_TRY(fit_all(w, model, error));
+    CM_TRY(join(model, w->to, w->joined, w->runtime, error));
+    return cm_fit_note(model,
+                       json_pack("{s:I, s:i}", "training_pairs", (json_int_t)w->request->n, "inner_parts",
+                                 w->to->inner.n_parts),
+                       error);
+}
+
+cm_status cm_members_fit(cm_model **model, const cm_model_kind *kind, const char *prefix,
+                         cm_members_join *join, const cm_fit_request *request, cm_team *team,
+                         const cm_runtime *runtime, cm_error *error) {
+    cm_model *m = NULL;
+    CM_TRY(cm_fit_begin(&m, kind, request, error));
+    cm_members members = {0};
+    members.n = cm_member_names(prefix, request->name, NULL, members.name);
+    work w = {.to = &members, .request = request, .team = team, .runtime = runtime};
+    cm_status status = make(&w, m, join, error);
     work_clear(&w);
+    members_clear(&members);
+    if (status == CM_OK)
+        *model = m;
+    else
+        cm_model_close(m);
     return status;
 }

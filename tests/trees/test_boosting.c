@@ -23,6 +23,10 @@ static void fixture_make(fixture *f, uint64_t seed, bool binary) {
     fixture_fill(f, seed, binary, 60, 7, 8);
 }
 
+/* Rows and columns are drawn. */
+static const cm_boosting_options drawn = {
+    .logistic = true, .leaf = 3, .rate = 0.2, .ridge = 1, .columns = 0.5, .rows = 0.7, .seed = 9};
+
 static cm_boosting *fit(const fixture *f, int64_t n, const cm_boosting_options *options, int threads) {
     cm_boosting *boosting = NULL;
     cm_team *team = threads > 1 ? cm_team_create(threads) : NULL;
@@ -265,15 +269,9 @@ static void same_bits_for_any_number_of_threads(void **state) {
     static fixture f;
     double first[ROWS], score[ROWS];
     fixture_make(&f, 7, true);
-    cm_boosting_options o = {.logistic = true,
-                             .rounds = 40,
-                             .leaves = 8,
-                             .leaf = 3,
-                             .rate = 0.2,
-                             .ridge = 1,
-                             .columns = 0.5,
-                             .rows = 0.7,
-                             .seed = 9};
+    cm_boosting_options o = drawn;
+    o.rounds = 40;
+    o.leaves = 8;
     for (int threads = 1; threads <= 4; threads++) {
         cm_boosting *boosting = fit(&f, ROWS, &o, threads);
         cm_team *team = cm_team_create(threads);
@@ -355,15 +353,9 @@ static void fewer_rounds_are_the_first(void **state) {
     static fixture f;
     double first[ROWS], score[ROWS];
     fixture_make(&f, 8, true);
-    cm_boosting_options o = {.logistic = true,
-                             .rounds = 3,
-                             .leaves = 5,
-                             .leaf = 3,
-                             .rate = 0.2,
-                             .ridge = 1,
-                             .columns = 0.5,
-                             .rows = 0.7,
-                             .seed = 9};
+    cm_boosting_options o = drawn;
+    o.rounds = 3;
+    o.leaves = 5;
     cm_boosting *few = fit(&f, ROWS, &o, 1);
     cm_boosting_scores(few, &f.table, f.index, ROWS, &o.rounds, 1, first, NULL);
     o.rounds = 9;
