@@ -1,9 +1,7 @@
-/* Running the transformer families on a tape that does not record. */
+/* The engine of the transformer families: texts to batches, their embeddings, what comes out. */
 #include "encoders/transformer.h"
 #include "base/alloc.h"
-#include "encoders/transformer_state.h"
-#include "nn/tape.h"
-#include <math.h>
+#include "encoders/transformer_layers.h"
 #include <string.h>
 
 /* One pass over the molecules of a batch: ids [offsets[n]], molecule i in [offsets[i], offsets[i + 1]). */
@@ -12,76 +10,6 @@ typedef struct batch {
     int64_t *offsets;
     int32_t *ids;
 } batch;
-
-typedef struct pass {
-    const cm_transformer *model;
-    cm_tape *tape;
-    cm_segments segments;
-} pass;
-
-/* ---- the network ---- */
-
-/* activation(x W^T + b) + residual; residual NULL: none. */
-static cm_var *dense(const pass *p, const cm_dense *d, cm_var *x, cm_activation activation,
-                     cm_var *residual) {
-    cm_var *bias = d->bias ? cm_tape_input(p->tape, cm_mat_of(d->bias, 1, cm_packed_out(d->weight))) : NULL;
-    return cm_tape_packed(p->tape, x, d->weight, bias, activation, residual);
-}
-
-static cm_var *norm(const pass *p, const cm_layer_norm *n, cm_var *x) {
-    cm_var *weight = cm_tape_input(p->tape, cm_mat_of(n->weight, 1, p->model->hidden));
-    cm_var *bias = cm_tape_input(p->tape, cm_mat_of(n->bias, 1, p->model->hidden));
-    return cm_tape_layer_norm(p->tape, x, weight, bias, p->model->eps);
-}
-
-/* q and k side by side [T, 2H]. */
-static cm_var *rotate(const pass *p, const cm_transformer_layer *layer, cm_var *x) {
-    if (!layer->frequencies) return x;
-    cm_apply with = {.attr.heads = 2 * p->model->heads, .segments = {p->segments}};
-    int64_t half = p->model->hidden / p->model->heads / 2;
-    cm_var *frequencies = cm_tape_input(p->tape, cm_mat_of(layer->frequencies, 1, half));
-    return cm_tape_apply(p->tape, &cm_op_rotary, &with, 2, (cm_var *[]){x, frequencies});
-}
-
-/* The heads side by side [T, H]. */
-static cm_var *attend(const pass *p, const cm_transformer_layer *layer, cm_var *x) {
-    int64_t h = p->model->hidden, width = h / p->model->heads;
-    cm_apply with = {
-        .attr = {.heads = p->model->heads, .eps = p->model->feature_eps, .precision = p->model->precision},
-        .segments = {p->segments}};
-    cm_var *qkv = dense(p, &layer->qkv, x, CM_ACT_NONE, NULL);
-    cm_var *qk = rotate(p, layer, cm_tape_columns(p->tape, qkv, 0, 2 * h));
-    cm_var *q = cm_tape_columns(p->tape, qk, 0, h), *k = cm_tape_columns(p->tape, qk, h, h);
-    cm_var *v = cm_tape_columns(p->tape, qkv, 2 * h, h);
-    if (!layer->features) return cm_tape_apply(p->tape, &cm_op_attention, &with, 3, (cm_var *[]){q, k, v});
-    cm_var *features = cm_tape_input(p->tape, cm_mat_of(layer->features, width, p->model->features));
-    return cm_tape_apply(p->tape, &cm_op_linear_attention, &with, 4, (cm_var *[]){q, k, v, features});
-}
-
-static cm_var *feed(const pass *p, const cm_transformer_layer *layer, cm_var *x, cm_var *residual) {
-    if (!layer->gate.weight) {
-        cm_var *inner = dense(p, &layer->inner, x, CM_ACT_GELU, NULL);
-        return dense(p, &layer->outer, inner, CM_ACT_NONE, residual);
-    }
-    cm_var *a = dense(p, &layer->inner, x, CM_ACT_NONE, NULL);
-    cm_var *gate = dense(p, &layer->gate, x, CM_ACT_NONE, NULL);
-    cm_var *beta = cm_tape_input(p->tape, cm_mat_of(layer->beta, 1, 1));
-    cm_var *inner = cm_tape_apply(p->tape, &cm_op_swiglu, NULL, 3, (cm_var *[]){a, gate, beta});
-    return dense(p, &layer->outer, inner, CM_ACT_NONE, residual);
-}
-
-static cm_var *attention_half(const pass *p, const cm_transformer_layer *layer, cm_var *x) {
-    cm_norm_place place = p->model->rules->norm;
-    cm_var *h = place == CM_NORM_POST ? x : norm(p, &layer->attention_norm, x);
-    cm_var *residual = place == CM_NORM_PRE_RESIDUAL ? h : x;
-    cm_var *y = dense(p, &layer->out, attend(p, layer, h), CM_ACT_NONE, residual);
-    return place == CM_NORM_POST ? norm(p, &layer->attention_norm, y) : y;
-}
-
-static cm_var *feed_half(const pass *p, const cm_transformer_layer *layer, cm_var *x) {
-    if (p->model->rules->norm == CM_NORM_POST) return norm(p, &layer->feed_norm, feed(p, layer, x, x));
-    return feed(p, layer, norm(p, &layer->feed_norm, x), x);
-}
 
 /* ---- embedding ---- */
 
@@ -99,10 +27,11 @@ static void add_row(float *restrict to, const float *restrict row, int64_t n) {
 
 /* Rows of one molecule [n, H]: word + position + type. A padding token written in the input stands at the
  * padding's position and is not counted, as in RoBERTa and ESM-1b. */
-static void embed(const cm_transformer *model, const int32_t *ids, int64_t n, float *out) {
+static void embed(const cm_transformer *model, const int32_t *ids, cm_mat rows) {
     int64_t h = model->hidden, next = model->rules->first_position;
-    float factor = model->token_dropout ? dropout_factor(model, ids, n) : 1.0f;
-    for (int64_t i = 0; i < n; i++, out += h) {
+    float factor = model->token_dropout ? dropout_factor(model, ids, rows.rows) : 1.0f;
+    for (int64_t i = 0; i < rows.rows; i++) {
+        float *out = cm_mat_row(rows, i);
         const float *word = model->word + ids[i] * h;
         float by = model->token_dropout && ids[i] == model->mask ? 0.0f : factor;
         for (int64_t c = 0; c < h; c++) out[c] = word[c] * by;
@@ -111,23 +40,6 @@ static void embed(const cm_transformer *model, const int32_t *ids, int64_t n, fl
             add_row(out, model->position + (outside ? model->rules->first_position - 1 : next++) * h, h);
         if (model->type) add_row(out, model->type, h);
     }
-}
-
-/* The hidden state of every row; NULL after a failure of the tape. */
-static cm_var *hidden_state(const pass *p, const batch *b, int layer) {
-    const cm_transformer *model = p->model;
-    cm_arena_mark mark = cm_tape_begin(p->tape);
-    cm_var *x = cm_tape_blank(p->tape, b->offsets[b->n], model->hidden);
-    for (int64_t i = 0; x && i < b->n; i++)
-        embed(model, b->ids + b->offsets[i], b->offsets[i + 1] - b->offsets[i],
-              cm_mat_row(x->value, b->offsets[i]));
-    if (model->embed_norm.weight) x = cm_tape_end(p->tape, mark, norm(p, &model->embed_norm, x));
-    for (int i = 0; i < layer; i++) {
-        x = cm_tape_end(p->tape, mark, attention_half(p, &model->layer[i], x));
-        x = cm_tape_end(p->tape, mark, feed_half(p, &model->layer[i], x));
-    }
-    if (layer == model->layers && model->final_norm.weight) x = norm(p, &model->final_norm, x);
-    return x;
 }
 
 /* ---- batches ---- */
@@ -149,32 +61,23 @@ static cm_status check_ids(const cm_transformer *model, const int32_t *ids, int6
     return CM_OK;
 }
 
-/* The tape is kept from batch to batch: fresh memory costs as much as some of the ops. */
-static cm_status ready_tape(cm_transformer *model, cm_team *team, cm_error *error) {
-    if (model->tape && model->team == team) {
-        cm_tape_reset(model->tape, 0, false);
-        return CM_OK;
-    }
-    cm_tape_destroy(model->tape);
-    model->team = team;
-    model->tape = cm_tape_create(team, false);
-    return model->tape ? CM_OK : cm_fail_memory(error, 0);
-}
-
 /* The hidden states of b; the first keep rows of each molecule (NULL: all) to out[i]. */
 static cm_status run_batch(cm_transformer *model, cm_team *team, int layer, const batch *b,
                            const int64_t *keep, float *const *out, cm_error *error) {
-    CM_TRY(ready_tape(model, team, error));
-    pass p = {model, model->tape, cm_segments_of(b->offsets, b->n)};
-    const cm_var *x = hidden_state(&p, b, layer);
-    cm_status status = cm_tape_status(model->tape, error);
-    for (int64_t i = 0; status == CM_OK && i < b->n; i++) {
+    CM_TRY(cm_transformer_ready(model, team, error));
+    const cm_var *x = cm_tape_blank(model->tape, b->offsets[b->n], model->hidden);
+    CM_TRY(cm_tape_status(model->tape, error));
+    for (int64_t i = 0; i < b->n; i++)
+        embed(model, b->ids + b->offsets[i],
+              cm_mat_rows(x->value, b->offsets[i], b->offsets[i + 1] - b->offsets[i]));
+    CM_TRY(cm_transformer_layers_run(model, layer, cm_segments_of(b->offsets, b->n), x->value, error));
+    for (int64_t i = 0; i < b->n; i++) {
         int64_t rows = keep ? keep[i] : b->offsets[i + 1] - b->offsets[i];
-        if (rows > 0)
-            memcpy(out[i], cm_mat_row(x->value, b->offsets[i]),
-                   (size_t)rows * (size_t)model->hidden * sizeof(float));
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(out[i] + r * model->hidden, cm_mat_row(x->value, b->offsets[i] + r),
+                   (size_t)model->hidden * sizeof(float));
     }
-    return status;
+    return CM_OK;
 }
 
 /* One molecule filled up with id 0 to the length of the position table. */
@@ -237,15 +140,14 @@ static int64_t longest(const void *state) {
     return most_tokens(state);
 }
 
-/* The wider of the two halves of a block: x, LN x, q k v, rotated q and k, heads, their sums, what the ops
- * keep per row; linear attention keeps sums per segment, which has at least two rows. Or x, LN x, inner (two
- * more with a gate), sums. */
+/* x, q k v, heads, and what the attention keeps per row; linear attention keeps sums per segment, which has
+ * at least two rows. Then what a block of rows needs: LN x, inner (two more with a gate) and the rows of
+ * products. */
 static size_t row_bytes(const void *state) {
     const cm_transformer *model = state;
     size_t h = (size_t)model->hidden, f = (size_t)model->inner, heads = (size_t)model->heads;
-    size_t attention = 10 * h + h / heads + 4 * heads + (size_t)model->features * (h + heads) / 2;
-    size_t feed_forward = 4 * h + 3 * f;
-    return (attention > feed_forward ? attention : feed_forward) * sizeof(float) + sizeof(int32_t);
+    size_t whole = 5 * h + h / heads + 4 * heads + (size_t)model->features * (h + heads) / 2;
+    return (whole + h + 4 * f) * sizeof(float) + 2 * sizeof(int32_t);
 }
 
 static int64_t tokens(const void *state, const char *text, int64_t length, cm_token_report *report) {

@@ -466,6 +466,40 @@ static void clear_layer(cm_transformer_layer *layer) {
     cm_free(layer->beta);
 }
 
+static void clear_tapes(cm_transformer *transformer) {
+    cm_tape_destroy(transformer->tape);
+    for (int i = 0; i < transformer->n_own; i++) cm_tape_destroy(transformer->own[i]);
+    cm_free(transformer->own);
+    transformer->tape = NULL;
+    transformer->own = NULL;
+    transformer->n_own = 0;
+}
+
+static bool make_tapes(cm_transformer *transformer) {
+    int size = cm_team_size(transformer->team);
+    transformer->tape = cm_tape_create(transformer->team, false);
+    transformer->own = cm_new((size_t)size, sizeof(cm_tape *));
+    if (!transformer->tape || !transformer->own) return false;
+    for (; transformer->n_own < size; transformer->n_own++) {
+        transformer->own[transformer->n_own] = cm_tape_create(NULL, false);
+        if (!transformer->own[transformer->n_own]) return false;
+    }
+    return true;
+}
+
+cm_status cm_transformer_ready(cm_transformer *transformer, cm_team *team, cm_error *error) {
+    if (!transformer->tape || transformer->team != team || transformer->n_own != cm_team_size(team)) {
+        clear_tapes(transformer);
+        transformer->team = team;
+        if (make_tapes(transformer)) return CM_OK;
+        clear_tapes(transformer);
+        return cm_fail_memory(error, 0);
+    }
+    cm_tape_reset(transformer->tape, 0, false);
+    for (int i = 0; i < transformer->n_own; i++) cm_tape_reset(transformer->own[i], 0, false);
+    return CM_OK;
+}
+
 void cm_transformer_clear(cm_transformer *transformer) {
     for (int64_t i = 0; transformer->layer && i < transformer->layers; i++)
         clear_layer(&transformer->layer[i]);
@@ -476,5 +510,5 @@ void cm_transformer_clear(cm_transformer *transformer) {
     clear_norm(&transformer->embed_norm);
     clear_norm(&transformer->final_norm);
     cm_tokenizer_destroy(transformer->tokenizer);
-    cm_tape_destroy(transformer->tape);
+    clear_tapes(transformer);
 }

@@ -41,13 +41,20 @@ typedef struct cm_transformer {
     float *type;     /* [1, hidden], the row of type 0; NULL without */
     cm_layer_norm embed_norm, final_norm;
     cm_transformer_layer *layer; /* [layers] */
-    cm_tape *tape;               /* of the last run; NULL before the first one */
-    cm_team *team;               /* the tape's */
+    /* Of the last run; NULL before the first one. Tapes are kept from batch to batch: fresh memory costs as
+     * much as some of the ops. */
+    cm_team *team;
+    cm_tape *tape; /* runs its ops in the team */
+    cm_tape **own; /* [n_own, the team's size], of a member alone */
+    int n_own;
 } cm_transformer;
 
 /* Fills an empty transformer; what it has taken is cm_transformer_clear's also after a failure. */
 cm_status cm_transformer_load(cm_transformer *transformer, const cm_weights *weights, const json_t *config,
                               cm_precision precision, cm_error *error);
 void cm_transformer_clear(cm_transformer *transformer);
+
+/* Gives the transformer the team and empty tapes. */
+cm_status cm_transformer_ready(cm_transformer *transformer, cm_team *team, cm_error *error);
 
 #endif

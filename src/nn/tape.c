@@ -119,6 +119,21 @@ static float *take_matrix(cm_tape *tape, int64_t rows, int64_t cols) {
     return take(tape, count, sizeof(float));
 }
 
+/* From row to row of a matrix. Rows that a multiple of an even number of lines lie apart would meet in the
+ * same few sets of the first cache when a matrix product reads several side by side; a line between them
+ * keeps them apart. */
+static int64_t row_distance(int64_t rows, int64_t cols) {
+    enum { LINE = 16, WIDE = 256 };
+    int64_t lines = cols / LINE + (cols % LINE > 0);
+    return rows > 1 && cols >= WIDE ? (lines | 1) * LINE : cols;
+}
+
+/* A new matrix; data NULL after a failure. */
+static cm_mat new_matrix(cm_tape *tape, int64_t rows, int64_t cols) {
+    int64_t stride = row_distance(rows, cols);
+    return (cm_mat){take_matrix(tape, rows, stride), rows, cols, stride};
+}
+
 void *cm_tape_memory(cm_tape *tape, size_t bytes) {
     return take(tape, 1, bytes);
 }
@@ -150,8 +165,8 @@ cm_var *cm_tape_input(cm_tape *tape, cm_mat value) {
 }
 
 cm_var *cm_tape_blank(cm_tape *tape, int64_t rows, int64_t cols) {
-    float *data = take_matrix(tape, rows, cols);
-    return data ? cm_tape_input(tape, cm_mat_of(data, rows, cols)) : NULL;
+    cm_mat m = new_matrix(tape, rows, cols);
+    return m.data ? cm_tape_input(tape, m) : NULL;
 }
 
 cm_var *cm_tape_variable(cm_tape *tape, cm_mat value) {
@@ -235,21 +250,27 @@ static bool needs_gradient(cm_tape *tape, const node *n) {
     return needs;
 }
 
-/* From row to row of an op's result. Rows 2 kB or a multiple of it apart would meet in the same sets of the
- * first cache when a matrix product reads several side by side; a line between them keeps them apart. */
-static int64_t row_distance(int64_t rows, int64_t cols) {
-    enum { ALIAS = 512, LINE = 16 };
-    return rows > 1 && cols % ALIAS == 0 ? cols + LINE : cols;
+/* Where n writes to: new memory, or what the caller gave, which must fit and cannot be kept for a backward
+ * pass. */
+static void open_result(cm_tape *tape, node *n, cm_mat into, bool needs) {
+    if (!into.data)
+        n->call.out = new_matrix(tape, n->shape.rows, n->shape.cols);
+    else if (needs)
+        cm_fail(&tape->error, CM_USAGE, NULL, n->op->name, "a result of the recording's own", "one given");
+    else if (into.rows != n->shape.rows || into.cols != n->shape.cols || into.stride < into.cols)
+        cm_fail(&tape->error, CM_USAGE, NULL, n->op->name,
+                cm_format("room for %lld x %lld", (long long)n->shape.rows, (long long)n->shape.cols).text,
+                "%lld x %lld", (long long)into.rows, (long long)into.cols);
+    else
+        n->call.out = into;
+    n->out = failed(tape) ? NULL : new_var(tape, n->call.out, needs);
 }
 
 cm_var *cm_tape_apply(cm_tape *tape, const cm_op *op, const cm_apply *with, int n_in, cm_var *const *in) {
     node n = {.op = op};
     if (failed(tape) || !prepare(tape, &n, with, n_in, in)) return NULL;
     bool needs = needs_gradient(tape, &n);
-    int64_t stride = row_distance(n.shape.rows, n.shape.cols);
-    float *data = take_matrix(tape, n.shape.rows, stride);
-    n.call.out = (cm_mat){data, n.shape.rows, n.shape.cols, stride};
-    n.out = data ? new_var(tape, n.call.out, needs) : NULL;
+    open_result(tape, &n, with ? with->into : (cm_mat){0}, needs);
     if (needs) n.call.saved = take(tape, n.shape.saved_floats, sizeof(float));
     cm_arena_mark mark = cm_arena_position(tape->arena);
     if (!needs) n.call.saved = take(tape, n.shape.saved_floats, sizeof(float));
@@ -427,12 +448,6 @@ cm_status cm_tape_backward(cm_tape *tape, cm_params *params, cm_var *loss, cm_er
 cm_var *cm_tape_linear(cm_tape *tape, cm_var *x, cm_var *w, cm_var *b, cm_activation activation) {
     cm_apply with = {.attr.activation = activation};
     return cm_tape_apply(tape, &cm_op_linear, &with, 3, (cm_var *[]){x, w, b});
-}
-
-cm_var *cm_tape_packed(cm_tape *tape, cm_var *x, const cm_packed *packed, cm_var *b, cm_activation activation,
-                       cm_var *residual) {
-    cm_apply with = {.attr = {.activation = activation, .packed = packed}};
-    return cm_tape_apply(tape, &cm_op_linear, &with, 4, (cm_var *[]){x, NULL, b, residual});
 }
 
 cm_var *cm_tape_unary(cm_tape *tape, const cm_op *op, cm_var *x) {

@@ -10,7 +10,6 @@
 #include "base/arena.h"
 #include "nn/param.h"
 #include "ops/op.h"
-#include "ops/packed.h"
 
 typedef struct cm_tape cm_tape;
 
@@ -41,7 +40,8 @@ void *cm_tape_memory(cm_tape *tape, size_t bytes);
 
 /* A constant; the memory stays the caller's and must outlive the pass. */
 cm_var *cm_tape_input(cm_tape *tape, cm_mat value);
-/* A constant [rows, cols] that the caller fills in; not zeroed, the memory is the tape's. */
+/* A constant [rows, cols] that the caller fills in; not zeroed, the memory is the tape's. Rows of many
+ * columns may lie further apart than these, as those of results. */
 cm_var *cm_tape_blank(cm_tape *tape, int64_t rows, int64_t cols);
 /* As cm_tape_input with a gradient (for tests and input attributions). */
 cm_var *cm_tape_variable(cm_tape *tape, cm_mat value);
@@ -51,13 +51,15 @@ cm_var *cm_tape_param(cm_tape *tape, cm_params *params, int index);
 cm_var *cm_tape_columns(cm_tape *tape, cm_var *whole, int64_t first, int64_t count);
 
 /* Applies op to inputs in[n] (NULL: absent). attr, segments (0 to 2) and ids may be NULL/0; attr is
- * copied, ids and segments must outlive the pass (one application when the tape does not record). attr.carry
- * and attr.packed are refused where a gradient would be needed. */
+ * copied, ids and segments must outlive the pass (one application when the tape does not record). into: where
+ * the result goes, of its shape, instead of to memory of the tape (data NULL); it may be an input of the op
+ * if the op's file says so. attr.carry, attr.packed and into are refused where a gradient would be needed. */
 typedef struct cm_apply {
     cm_op_attr attr;
     cm_segments segments[CM_OP_MAX_SEGMENTS];
     const int32_t *ids;
     int64_t n_ids;
+    cm_mat into;
 } cm_apply;
 cm_var *cm_tape_apply(cm_tape *tape, const cm_op *op, const cm_apply *with, int n, cm_var *const *in);
 
@@ -68,9 +70,6 @@ cm_status cm_tape_backward(cm_tape *tape, cm_params *params, cm_var *loss, cm_er
 
 /* Short forms. b may be NULL. */
 cm_var *cm_tape_linear(cm_tape *tape, cm_var *x, cm_var *w, cm_var *b, cm_activation activation);
-/* b and residual may be NULL; without a gradient. */
-cm_var *cm_tape_packed(cm_tape *tape, cm_var *x, const cm_packed *packed, cm_var *b, cm_activation activation,
-                       cm_var *residual);
 cm_var *cm_tape_unary(cm_tape *tape, const cm_op *op, cm_var *x);
 cm_var *cm_tape_binary(cm_tape *tape, const cm_op *op, cm_var *a, cm_var *b);
 cm_var *cm_tape_layer_norm(cm_tape *tape, cm_var *x, cm_var *w, cm_var *b, float eps);

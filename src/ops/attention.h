@@ -6,7 +6,7 @@
 
 /* Queries of a block and keys of a tile at most, and the widest head that the vector versions take; for
  * wider ones they run the plain version. A block's working memory, about 0.4 MB, is on the stack. */
-enum { CM_ATTENTION_QUERIES = 256, CM_ATTENTION_KEYS = 64, CM_ATTENTION_MAX_WIDTH = 128 };
+enum { CM_ATTENTION_QUERIES = 512, CM_ATTENTION_KEYS = 64, CM_ATTENTION_MAX_WIDTH = 128 };
 
 /* Forward of some query rows of one head of one segment. */
 typedef struct cm_attention_block {

@@ -8,13 +8,7 @@ static cm_status shape(const cm_op_call *call, cm_op_shape *result, cm_error *er
     static const char op[] = "embedding";
     CM_TRY(cm_op_check_count(call, op, 1, 1, error));
     CM_TRY(cm_op_check_input(call, op, 0, "table", -1, -1, error));
-    if (call->n_ids < 0 || (call->n_ids > 0 && !call->ids))
-        return cm_op_refuse(error, op, "ids", "row numbers", "%lld without them", (long long)call->n_ids);
-    for (int64_t t = 0; t < call->n_ids; t++)
-        if (call->ids[t] < 0 || call->ids[t] >= call->in[0].rows)
-            return cm_op_refuse(error, op, cm_format("id of row %lld", (long long)t).text,
-                                cm_format("0 to %lld", (long long)call->in[0].rows - 1).text, "%d",
-                                call->ids[t]);
+    CM_TRY(cm_op_check_ids(call, op, call->in[0].rows, error));
     *result = (cm_op_shape){.rows = call->n_ids, .cols = call->in[0].cols};
     return CM_OK;
 }

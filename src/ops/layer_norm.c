@@ -47,14 +47,15 @@ static void generate(cm_op_case *test, uint64_t key, int index) {
     test->attr.eps = test->in[0].cols < 4 ? eps[2] : eps[index % 3]; /* few columns: badly conditioned */
 }
 
-CM_CLONES static void normalise(const float *restrict x, const float *restrict weight,
-                                const float *restrict bias, float *restrict out, int64_t d, float eps,
-                                float *restrict mean_and_r) {
+/* out may be x. */
+CM_CLONES static void normalise(const float *x, const float *restrict weight, const float *restrict bias,
+                                float *out, int64_t d, float eps, float *restrict mean_and_r) {
     float lanes[CM_LANES];
     CM_LANE_SUM(lanes, d, i, x[i]);
     float mean = cm_lane_total(lanes) / (float)d;
     CM_LANE_SUM(lanes, d, i, (x[i] - mean) * (x[i] - mean));
     float r = 1.0f / sqrtf(cm_lane_total(lanes) / (float)d + eps);
+#pragma GCC ivdep
     for (int64_t i = 0; i < d; i++) out[i] = (x[i] - mean) * r * weight[i] + bias[i];
     mean_and_r[0] = mean;
     mean_and_r[1] = r;

@@ -33,15 +33,15 @@ typedef enum cm_activation {
 
 /* The parameters of all ops; each op's file says which ones it reads. Zero-initialise. */
 typedef struct cm_op_attr {
-    float eps;              /* norms, linear attention: least divisor */
-    float probability;      /* dropout: chance of a zero */
-    float sigma;            /* noise: standard deviation */
-    float gamma, alpha;     /* focal loss */
-    float delta;            /* Huber */
-    float scale;            /* attention: factor on the scores, 0 = 1/sqrt(head width); rotary: on x, 0 = 1 */
-    int heads;              /* attention, linear attention, rotary */
-    cm_precision precision; /* attention, forward only: other than CM_F32 allows products in bfloat16 */
-    int reverse;            /* conv1d, selective scan: run from the last row of a segment to the first */
+    float eps;                /* norms, linear attention: least divisor */
+    float probability;        /* dropout: chance of a zero */
+    float sigma;              /* noise: standard deviation */
+    float gamma, alpha;       /* focal loss */
+    float delta;              /* Huber */
+    float scale;              /* attention: factor on the scores, 0 = 1/sqrt(head width) */
+    int heads;                /* attention, linear attention, rotary */
+    cm_precision precision;   /* attention, forward only: other than CM_F32 allows products in bfloat16 */
+    int reverse;              /* conv1d, selective scan: run from the last row of a segment to the first */
     cm_activation activation; /* fused activation where an op offers it */
     uint64_t rng_key;         /* dropout, noise */
     /* selective scan, forward only: the state [d, n] before the first row in scan order, from which the
@@ -58,7 +58,7 @@ typedef struct cm_op_attr {
 typedef struct cm_op_call {
     const cm_op_attr *attr;
     cm_segments segments[CM_OP_MAX_SEGMENTS]; /* count 0 where unused */
-    const int32_t *ids;                       /* embedding: one row number per output row */
+    const int32_t *ids;                       /* embedding, rotary: a row of the table per output row */
     int64_t n_ids;
     int n_in;
     cm_mat in[CM_OP_MAX_IN];

@@ -68,6 +68,16 @@ cm_status cm_op_check_segments(const cm_op_call *call, const char *op, int which
                         (long long)reached);
 }
 
+cm_status cm_op_check_ids(const cm_op_call *call, const char *op, int64_t limit, cm_error *error) {
+    if (call->n_ids < 0 || (call->n_ids > 0 && !call->ids))
+        return cm_op_refuse(error, op, "ids", "row numbers", "%lld without them", (long long)call->n_ids);
+    for (int64_t t = 0; t < call->n_ids; t++)
+        if (call->ids[t] < 0 || call->ids[t] >= limit)
+            return cm_op_refuse(error, op, cm_format("id of row %lld", (long long)t).text,
+                                cm_format("0 to %lld", (long long)limit - 1).text, "%d", call->ids[t]);
+    return CM_OK;
+}
+
 cm_status cm_op_add_floats(const char *op, int64_t rows, int64_t cols, int64_t times, size_t *floats,
                            cm_error *error) {
     size_t area, all, bytes;

@@ -26,6 +26,9 @@ bool cm_op_has(const cm_op_call *call, int i);
 cm_status cm_op_check_segments(const cm_op_call *call, const char *op, int which, int64_t rows, bool touching,
                                cm_error *error);
 
+/* The ids are there and in [0, limit). */
+cm_status cm_op_check_ids(const cm_op_call *call, const char *op, int64_t limit, cm_error *error);
+
 /* *floats += rows * cols * times, refused when it does not fit. */
 cm_status cm_op_add_floats(const char *op, int64_t rows, int64_t cols, int64_t times, size_t *floats,
                            cm_error *error);

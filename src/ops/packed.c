@@ -1,7 +1,6 @@
 /* Products with packed weights: what is common to the precisions. y is cut into blocks of rows and up to four
  * panels of four vectors of columns. A block's sums are made over all of k in a buffer that stays in the
- * second cache, and only the finished values are written to y. Each block of k of the rows of x is copied
- * once for all panels: where it lies, rows a few kilobytes apart share too few sets of the first cache. */
+ * second cache, and only the finished values are written to y. */
 #include "ops/packed.h"
 
 #include "base/alloc.h"
@@ -17,7 +16,6 @@ enum {
     BLOCK_VECTORS = 4 * CM_PACKED_VECTORS,
     WIDTH = CM_PACKED_VECTOR * BLOCK_VECTORS,
     ROW_BLOCK = 192, /* rows whose part of x, 256 columns, and sums fit into the second cache together */
-    COPY_ROW = CM_GEMM_K_BLOCK + 16, /* floats from row to row of the copy; no power of two */
     MOST_INT8 = 131072
 };
 _Static_assert((int)VECTOR == (int)CM_GEMM_VECTOR, "the same vectors");
@@ -257,16 +255,7 @@ static const char *next_of(const cm_packed *packed, block part, int64_t vector, 
            k / packed->kernel->group * group_bytes(packed);
 }
 
-/* The part of x of the tile, depth floats of each row, to copy. */
-static void copy_rows(cm_packed_tile *tile, float *copy) {
-    for (int64_t r = 0; r < tile->rows; r++)
-        memcpy(copy + r * COPY_ROW, tile->x + r * tile->x_row, (size_t)tile->depth * sizeof *copy);
-    tile->x = (const char *)copy;
-    tile->x_row = COPY_ROW * (int64_t)sizeof *copy;
-}
-
 static void make_sums(const product *job, block part, block_sums *sums) {
-    _Alignas(64) float copy[ROW_BLOCK * COPY_ROW];
     const cm_packed *packed = job->packed;
     const cm_packed_kernel *kernel = packed->kernel;
     bool started = start_sums(job, part, sums), converted = kernel->input != CM_PACKED_FLOAT;
@@ -279,7 +268,6 @@ static void make_sums(const product *job, block part, block_sums *sums) {
                                .w_vector = (int64_t)packed->vector_bytes,
                                .ld = part.vectors * VECTOR,
                                .add = started || k > 0};
-        if (!converted && part.vectors > CM_PACKED_VECTORS) copy_rows(&tile, copy);
         for (int64_t v = 0; v < part.vectors; v += CM_PACKED_VECTORS) {
             tile.vectors = (int)least(CM_PACKED_VECTORS, part.vectors - v);
             tile.w = packed->weights + (size_t)(part.vector + v) * packed->vector_bytes +

@@ -1,30 +1,14 @@
-/* Rotary position embedding (Su et al. 2021), split halves as in GPT-NeoX: x [T, heads * w],
- * inv_freq [1, w / 2] -> [T, heads * w]. The row that is number p of its segment, from 0, has the angles
- * p inv_freq[i]; for each head and i < w / 2, with h = w / 2:
- *   y[i]     = x[i] cos - x[i + h] sin
- *   y[i + h] = x[i + h] cos + x[i] sin
- * Reads attr.heads, attr.scale (a factor on x before the rotation, 0: none) and segments 0. The angle is a
- * float32 product, and its sine and cosine are those of that float, as the published models compute them;
- * they are made once per call for the longest segment, in scratch: [positions, w], cosines then sines.
- * Backward turns by the negative angle. The positions' frequencies have no gradient. out may be x. */
+/* Rotary position embedding (Su et al. 2021), split halves as in GPT-NeoX: table [P, w], of position p the
+ * cosines of its w / 2 angles, then their sines (cm_rotary_table); x [T, heads * w], ids: the position of
+ * each row, in [0, P) -> [T, heads * w]. For each head and i < h = w / 2, with the table's row of the
+ * position: y[i]     = x[i] cos[i] - x[i + h] sin[i] y[i + h] = x[i + h] cos[i] + x[i] sin[i] Reads
+ * attr.heads. Backward turns by the negative angle; the table has no gradient. out may be x. */
+#include "ops/rotary.h"
 #include "base/rng.h"
 #include "ops/op_util.h"
 #include "ops/vmath.h"
 
-enum { X, FREQUENCY };
-
-static float scale_of(const cm_op_attr *attr) {
-    return attr->scale != 0 ? attr->scale : 1.0f;
-}
-
-static int64_t longest_segment(const cm_segments *segments) {
-    int64_t longest = 0;
-    for (int64_t s = 0; s < segments->count; s++) {
-        int64_t rows = segments->end[s] - segments->begin[s];
-        longest = rows > longest ? rows : longest;
-    }
-    return longest;
-}
+enum { TABLE, X };
 
 static cm_status shape(const cm_op_call *call, cm_op_shape *result, cm_error *error) {
     static const char op[] = "rotary";
@@ -36,69 +20,66 @@ static cm_status shape(const cm_op_call *call, cm_op_shape *result, cm_error *er
             error, op, "heads",
             cm_format("a divisor of %lld columns that leaves an even width", (long long)cols).text, "%lld",
             (long long)heads);
-    CM_TRY(cm_op_check_input(call, op, FREQUENCY, "inv_freq", 1, cols / heads / 2, error));
-    if (!isfinite(call->attr->scale))
-        return cm_op_refuse(error, op, "scale", "a finite number", "%g", (double)call->attr->scale);
-    CM_TRY(cm_op_check_segments(call, op, 0, rows, true, error));
+    CM_TRY(cm_op_check_input(call, op, TABLE, "table", -1, cols / heads, error));
+    CM_TRY(cm_op_check_ids(call, op, call->in[TABLE].rows, error));
+    if (call->n_ids != rows)
+        return cm_op_refuse(error, op, "ids", cm_format("%lld positions", (long long)rows).text, "%lld",
+                            (long long)call->n_ids);
     *result = (cm_op_shape){.rows = rows, .cols = cols};
-    return cm_op_add_floats(op, longest_segment(&call->segments[0]), cols / heads, 1, &result->scratch_floats,
-                            error);
+    return CM_OK;
 }
 
-/* The angle is rounded as in the op itself: at position 10,000 that rounding moves the sine by 5e-4. */
 static void reference(const cm_op_reference_call *call) {
-    int64_t d = call->cols, heads = call->attr->heads, w = d / heads, half = w / 2;
-    double scale = (double)scale_of(call->attr);
-    for (int64_t s = 0; s < call->segments[0].count; s++)
-        for (int64_t t = call->segments[0].begin[s]; t < call->segments[0].end[s]; t++)
-            for (int64_t c = 0; c < d; c++) {
-                int64_t i = c % w % half, first = c - c % w + i;
-                float angle = (float)(t - call->segments[0].begin[s]) * (float)call->in[FREQUENCY].data[i];
-                double low = scale * call->in[X].data[t * d + first];
-                double high = scale * call->in[X].data[t * d + first + half];
-                double cosine = cos((double)angle), sine = sin((double)angle);
-                call->out[t * d + c] = c % w < half ? low * cosine - high * sine : high * cosine + low * sine;
-            }
+    int64_t d = call->cols, w = call->in[TABLE].cols, half = w / 2;
+    for (int64_t t = 0; t < call->rows; t++)
+        for (int64_t c = 0; c < d; c++) {
+            int64_t i = c % w % half, first = c - c % w + i;
+            double low = call->in[X].data[t * d + first], high = call->in[X].data[t * d + first + half];
+            double cosine = call->in[TABLE].data[call->ids[t] * w + i];
+            double sine = call->in[TABLE].data[call->ids[t] * w + half + i];
+            call->out[t * d + c] = c % w < half ? low * cosine - high * sine : high * cosine + low * sine;
+        }
 }
 
 static void generate(cm_op_case *test, uint64_t key, int index) {
-    int64_t rows = cm_case_length(key, index, 0), half = cm_case_width(key, index, 0);
+    int64_t half = cm_case_width(key, index, 0);
     test->attr.heads = index == 0 ? 1 : 1 + (int)cm_rng_below(key, 0, 4);
-    if (index % 3 == 2) test->attr.scale = index % 2 ? 0.3f : -0.7f;
     test->n_in = 2;
-    test->in[X].rows = rows;
+    test->in[TABLE].rows = test->id_limit = 1 + (int64_t)cm_rng_below(key, 502, 40);
+    test->in[TABLE].cols = 2 * half;
+    test->in[X].rows = test->n_ids = cm_case_length(key, index, 0);
     test->in[X].cols = 2 * half * test->attr.heads;
-    test->in[FREQUENCY].rows = 1;
-    test->in[FREQUENCY].cols = half;
-    test->in[FREQUENCY].fill = CM_FILL_ZERO_ONE;
-    if (index % 4 == 0) {
-        test->n_segments[0] = 1;
-        test->end[0][0] = rows;
-        return;
-    }
-    cm_case_segments(test, 0, rows, key);
 }
+
+typedef struct table_job {
+    const float *frequencies;
+    cm_mat table;
+} table_job;
 
 static void fill_table(void *context, int64_t begin, int64_t end, int member) {
     (void)member;
-    const cm_op_call *call = context;
-    const float *frequency = call->in[FREQUENCY].data;
-    int64_t half = call->in[FREQUENCY].cols;
+    const table_job *job = context;
+    int64_t half = job->table.cols / 2;
     for (int64_t p = begin; p < end; p++) {
-        float *cosine = call->scratch + p * 2 * half, *sine = cosine + half;
+        float *cosine = cm_mat_row(job->table, p), *sine = cosine + half;
         for (int64_t i = 0; i < half; i++) {
-            float angle = (float)p * frequency[i];
+            float angle = (float)p * job->frequencies[i];
             cosine[i] = cosf(angle);
             sine[i] = sinf(angle);
         }
     }
 }
 
-/* How a row is turned: the position's cosines and sines [half], a factor on x; turn: 1 forward, -1 backward.
- */
+void cm_rotary_table(cm_team *team, const float *frequencies, cm_mat table) {
+    enum { WORTH_A_THREAD = 512 };
+    table_job job = {frequencies, table};
+    cm_team_for(team, table.rows, 1 + WORTH_A_THREAD / table.cols, fill_table, &job);
+}
+
+/* How a row is turned: the position's cosines and sines [half]; turn: 1 forward, -1 backward. */
 typedef struct rotary_row {
     const float *cosine, *sine;
-    float scale, turn;
+    float turn;
     bool add;
 } rotary_row;
 
@@ -110,7 +91,7 @@ CM_VMATH_INLINE void rotate_heads(const float *from, float *to, int64_t cols, in
         float *low_to = to + c, *high_to = low_to + half;
 #pragma GCC ivdep
         for (int64_t i = 0; i < half; i++) {
-            float low = low_from[i] * row.scale, high = high_from[i] * row.scale, s = row.sine[i] * row.turn;
+            float low = low_from[i], high = high_from[i], s = row.sine[i] * row.turn;
             float new_low = low * row.cosine[i] - high * s, new_high = high * row.cosine[i] + low * s;
             low_to[i] = row.add ? low_to[i] + new_low : new_low;
             high_to[i] = row.add ? high_to[i] + new_high : new_high;
@@ -145,39 +126,19 @@ typedef struct rotary_job {
     bool add;
 } rotary_job;
 
-/* Number of the last segment that begins at or before row t and is not empty. */
-static int64_t segment_of(const cm_segments *segments, int64_t t) {
-    int64_t low = 0, high = segments->count;
-    while (high - low > 1) {
-        int64_t middle = low + (high - low) / 2;
-        if (segments->begin[middle] <= t)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static void rotate_rows(void *context, int64_t begin, int64_t end, int member) {
     (void)member;
     const rotary_job *job = context;
-    const cm_segments *segments = &job->call->segments[0];
-    int64_t half = job->call->in[FREQUENCY].cols, segment = segment_of(segments, begin);
-    float scale = scale_of(job->call->attr);
+    int64_t half = job->call->in[TABLE].cols / 2;
     for (int64_t t = begin; t < end; t++) {
-        while (t >= segments->end[segment]) segment++;
-        const float *cosine = job->call->scratch + (t - segments->begin[segment]) * 2 * half;
+        const float *cosine = cm_mat_row(job->call->in[TABLE], job->call->ids[t]);
         rotate(cm_mat_row(job->from, t), cm_mat_row(job->to, t), job->from.cols, half,
-               (rotary_row){cosine, cosine + half, scale, job->turn, job->add});
+               (rotary_row){cosine, cosine + half, job->turn, job->add});
     }
 }
 
 static void run(rotary_job job) {
-    const cm_op_call *call = job.call;
-    enum { TABLE_GRAIN = 256 }; /* sines worth a thread */
-    int64_t half = call->in[FREQUENCY].cols, positions = longest_segment(&call->segments[0]);
-    cm_team_for(call->team, positions, 1 + TABLE_GRAIN / half, fill_table, (void *)call);
-    cm_team_for(call->team, job.from.rows, cm_op_row_grain(job.from.cols), rotate_rows, &job);
+    cm_team_for(job.call->team, job.from.rows, cm_op_row_grain(job.from.cols), rotate_rows, &job);
 }
 
 static void forward(const cm_op_call *call) {
@@ -190,8 +151,8 @@ static void backward(const cm_op_call *call) {
 }
 
 const cm_op cm_op_rotary = {.name = "rotary",
-                            .formula = "halves of each head turned by position * inv_freq",
-                            .differentiable = 1,
+                            .formula = "halves of each head turned by the angles of the row's position",
+                            .differentiable = 2,
                             .shape = shape,
                             .reference = reference,
                             .generate = generate,

@@ -229,6 +229,73 @@ static void test_texts(void **state) {
     cm_team_destroy(team);
 }
 
+/* Every text of a checkpoint so often that the batch has at least so many tokens; the results lie in the
+ * caller's rows one after the other. */
+typedef struct crowd {
+    const char **texts;
+    int64_t *lengths, n, tokens;
+    float **out, *rows;
+} crowd;
+
+static crowd make_crowd(const trial *t, int64_t tokens) {
+    int64_t width = t->m.family->engine->width(t->m.state), once = 0, k = 0;
+    crowd c = {.n = 0};
+    for (int i = 0; i < t->n_inputs; i++) once += t->inputs[i].text ? t->inputs[i].n : 0;
+    int64_t times = once > 0 ? (tokens + once - 1) / once : 0, room = times * t->n_inputs;
+    c.texts = malloc((size_t)room * sizeof *c.texts + 1);
+    c.lengths = malloc((size_t)room * sizeof *c.lengths + 1);
+    c.out = malloc((size_t)room * sizeof *c.out + 1);
+    c.rows = malloc((size_t)(times * once * width) * sizeof *c.rows + 1);
+    for (; k < room; k++) {
+        const input *in = &t->inputs[k % t->n_inputs];
+        if (!in->text) continue;
+        c.texts[c.n] = in->text;
+        c.lengths[c.n] = (int64_t)strlen(in->text);
+        c.out[c.n++] = c.rows + c.tokens * width;
+        c.tokens += in->n;
+    }
+    return c;
+}
+
+static void free_crowd(crowd *c) {
+    free(c->texts);
+    free(c->lengths);
+    free(c->out);
+    free(c->rows);
+}
+
+/* A batch of more rows than are taken at once has the bits of each text alone, for any team and precision. */
+static void test_blocks(void **state) {
+    static const int sizes[] = {1, 2, 3};
+    (void)state;
+    for (int f = 0; f < FIXTURES; f++)
+        for (cm_precision precision = CM_F32; precision <= CM_INT8; precision++) {
+            trial t;
+            cm_error error;
+            open_trial(&t, fixtures[f], precision);
+            const cm_engine *engine = t.m.family->engine;
+            int layers = engine->layers(t.m.state);
+            crowd c = make_crowd(&t, 1100);
+            for (int i = 0; i < t.n_inputs; i++)
+                check(engine->run_ids(t.m.state, NULL, layers, t.inputs[i].ids, t.inputs[i].n,
+                                      t.inputs[i].out, &error),
+                      &error);
+            for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+                cm_team *team = cm_team_create(sizes[s]);
+                check(engine->run(t.m.state, team, layers, c.n, c.texts, c.lengths, c.out, &error), &error);
+                for (int64_t j = 0; j < c.n; j++) {
+                    const input *in = t.inputs;
+                    while (in->text != c.texts[j]) in++;
+                    assert_memory_equal(c.out[j], in->out,
+                                        (size_t)(in->n * engine->width(t.m.state)) * sizeof(float));
+                }
+                cm_team_destroy(team);
+            }
+            free_crowd(&c);
+            close_trial(&t);
+        }
+}
+
 /* The largest difference of the rows of the last layer over all inputs. spared: that many rows of each input,
  * those that differ most, do not count. */
 static double rounded_difference(trial *t, int spared) {
@@ -498,9 +565,10 @@ static void test_rnabert(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),       cmocka_unit_test(test_ids),    cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_precisions), cmocka_unit_test(test_limits), cmocka_unit_test(test_extra),
-        cmocka_unit_test(test_damage),     cmocka_unit_test(test_memory), cmocka_unit_test(test_rnabert),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_ids),        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_blocks),  cmocka_unit_test(test_precisions), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_extra),   cmocka_unit_test(test_damage),     cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_rnabert),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

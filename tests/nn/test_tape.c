@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "fixture.h"
 #include "nn/modules.h"
+#include "ops/packed.h"
 
 enum { ROWS = 4, COLS = 6 };
 
@@ -376,6 +377,12 @@ static void test_failing_allocations(void **state) {
     cm_free(data);
 }
 
+static cm_var *apply_packed(cm_tape *tape, const cm_packed *packed, cm_activation activation, cm_var *x,
+                            cm_var *bias, cm_var *residual) {
+    cm_apply with = {.attr = {.activation = activation, .packed = packed}};
+    return cm_tape_apply(tape, &cm_op_linear, &with, 4, (cm_var *[]){x, NULL, bias, residual});
+}
+
 /* Packed weights give the bits of linear and add, and are refused where a gradient would be needed. */
 static void test_packed(void **state) {
     enum { TALL = 9, OUT = 20, IN = 33 };
@@ -396,20 +403,63 @@ static void test_packed(void **state) {
         cm_var *weight = cm_tape_input(tape, cm_mat_of(w, OUT, IN));
         cm_var *apart = cm_tape_linear(tape, in, weight, bias, CM_ACT_GELU);
         apart = cm_tape_binary(tape, &cm_op_add, apart, residual);
-        cm_var *fused = cm_tape_packed(tape, in, packed, bias, CM_ACT_GELU, residual);
+        cm_var *fused = apply_packed(tape, packed, CM_ACT_GELU, in, bias, residual);
         assert_non_null(fused);
         assert_memory_equal(apart->value.data, fused->value.data, sizeof r);
         cm_var *wide = cm_tape_input(tape, cm_mat_of(x, 1, IN + 1));
-        assert_null(cm_tape_packed(tape, wide, packed, NULL, CM_ACT_NONE, NULL));
+        assert_null(apply_packed(tape, packed, CM_ACT_NONE, wide, NULL, NULL));
         assert_int_equal(cm_tape_status(tape, &error), CM_USAGE);
         cm_tape_reset(tape, 0, false);
         cm_var *learned = cm_tape_variable(tape, cm_mat_of(x, TALL, IN));
-        cm_var *y = cm_tape_packed(tape, learned, packed, NULL, CM_ACT_NONE, NULL);
+        cm_var *y = apply_packed(tape, packed, CM_ACT_NONE, learned, NULL, NULL);
         assert_int_equal(y == NULL, record);
         assert_int_equal(cm_tape_status(tape, &error), record ? CM_USAGE : CM_OK);
         cm_tape_destroy(tape);
     }
     cm_packed_destroy(packed);
+}
+
+/* A result goes where the caller says, an input included, if it fits and no gradient is needed. */
+static void test_into(void **state) {
+    (void)state;
+    float data[12], ones[4] = {1, 1, 1, 1}, zeros[4] = {0}, wide[18];
+    for (int i = 0; i < 12; i++) data[i] = (float)(i * i % 7);
+    for (int i = 0; i < 18; i++) wide[i] = -9;
+    for (int record = 0; record < 2; record++) {
+        cm_error error = {0};
+        cm_tape *tape = cm_tape_create(NULL, record);
+        cm_mat m = cm_mat_of(data, 3, 4), room = {wide + 1, 3, 4, 6};
+        cm_var *w = cm_tape_input(tape, cm_mat_of(ones, 1, 4)),
+               *b = cm_tape_input(tape, cm_mat_of(zeros, 1, 4));
+        cm_apply with = {.attr.eps = 1e-5f, .into = room};
+        cm_var *new = cm_tape_layer_norm(tape, cm_tape_input(tape, m), w, b, 1e-5f);
+        cm_var *there =
+            cm_tape_apply(tape, &cm_op_layer_norm, &with, 3, (cm_var *[]){cm_tape_input(tape, m), w, b});
+        assert_non_null(there);
+        assert_ptr_equal(there->value.data, wide + 1);
+        for (int r = 0; r < 3; r++) {
+            assert_memory_equal(cm_mat_row(there->value, r), cm_mat_row(new->value, r), 4 * sizeof(float));
+            assert_true(wide[6 * r] == -9 && wide[6 * r + 5] == -9);
+        }
+        memcpy(wide + 1, data, 4 * sizeof(float));
+        with.into = (cm_mat){wide + 1, 1, 4, 6};
+        assert_non_null(cm_tape_apply(tape, &cm_op_layer_norm, &with, 3,
+                                      (cm_var *[]){cm_tape_input(tape, with.into), w, b}));
+        assert_memory_equal(wide + 1, new->value.data, 4 * sizeof(float));
+        assert_null(
+            cm_tape_apply(tape, &cm_op_layer_norm, &with, 3, (cm_var *[]){cm_tape_input(tape, m), w, b}));
+        assert_int_equal(cm_tape_status(tape, &error), CM_USAGE);
+        assert_string_equal(error.expected, "room for 3 x 4");
+        cm_tape_reset(tape, 0, false);
+        with.into = room;
+        cm_var *y =
+            cm_tape_apply(tape, &cm_op_layer_norm, &with, 3,
+                          (cm_var *[]){cm_tape_variable(tape, m), cm_tape_input(tape, cm_mat_of(ones, 1, 4)),
+                                       cm_tape_input(tape, cm_mat_of(zeros, 1, 4))});
+        assert_int_equal(y == NULL, record);
+        assert_int_equal(cm_tape_status(tape, &error), record ? CM_USAGE : CM_OK);
+        cm_tape_destroy(tape);
+    }
 }
 
 /* A gradient's memory is used again: the backward pass of many layers needs a few gradients' memory at a
@@ -435,11 +485,17 @@ static void test_gradient_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients),       cmocka_unit_test(test_shared_parameter),
-        cmocka_unit_test(test_sticky_error),    cmocka_unit_test(test_backward_refusals),
-        cmocka_unit_test(test_empty),           cmocka_unit_test(test_random),
-        cmocka_unit_test(test_memory_reuse),    cmocka_unit_test(test_failing_allocations),
-        cmocka_unit_test(test_gradient_memory), cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_shared_parameter),
+        cmocka_unit_test(test_sticky_error),
+        cmocka_unit_test(test_backward_refusals),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_memory_reuse),
+        cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_gradient_memory),
+        cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_into),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -178,7 +178,8 @@ static const struct {
     const char *op;
     unsigned free_rows, free_cols;
 } free_sizes[] = {{"linear", 3, 0}, {"layer_norm", 1, 0}, {"rms_norm", 1, 0}, {"add", 1, 0},
-                  {"mul", 1, 0},    {"concat", 0, 255},   {"conv1d", 0, 2},   {"linear_attention", 0, 8}};
+                  {"mul", 1, 0},    {"concat", 0, 255},   {"conv1d", 0, 2},   {"linear_attention", 0, 8},
+                  {"rotary", 1, 0}};
 
 static void expect_refusal(const op_trial *trial, const cm_op_call *call, const char *what, int which) {
     cm_op_shape shape = {0};
