@@ -1,6 +1,7 @@
-/* The layers of the transformer families on a ragged batch. Attention takes whole matrices and the team. All else
- * treats rows by themselves: blocks of rows, few enough to stay in a second-level cache, go through the second
- * half of a layer and up to the q k v of the next one in one thread each, on a tape of the thread's own. */
+/* The layers of the transformer families on a ragged batch. Attention takes whole matrices and the team. All
+ * else treats rows by themselves: blocks of rows, few enough to stay in a second-level cache, go through the
+ * second half of a layer and up to the q k v of the next one in one thread each, on a tape of the thread's
+ * own. */
 #include "encoders/transformer_layers.h"
 #include "ops/rotary.h"
 #include <string.h>
@@ -87,7 +88,8 @@ static void close_layer(const rows *r, const cm_transformer_layer *layer) {
 
 /* ---- blocks of rows ---- */
 
-/* What is done to all rows between two attentions: layer `before` is closed, `after` opened; NULL: no such. */
+/* What is done to all rows between two attentions: layer `before` is closed, `after` opened; NULL: no such.
+ */
 typedef struct step {
     const stack *all;
     const cm_transformer_layer *before, *after;
@@ -113,8 +115,8 @@ static void run_blocks(void *context, int64_t begin, int64_t end, int member) {
     }
 }
 
-/* Few rows go through the ops one by one, so that each member of the team reads its share of the weights; else
- * every member gets as many blocks. */
+/* Few rows go through the ops one by one, so that each member of the team reads its share of the weights;
+ * else every member gets as many blocks. */
 static void run_step(step s) {
     enum { FEW = 32, MOST = 252, TAKEN = 6 }; /* rows of a member, of a block, of a product at once */
     cm_transformer *model = s.all->model;

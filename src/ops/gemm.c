@@ -142,11 +142,13 @@ static cm_gemm_ahead look_ahead(const product *job, const block *part, int64_t c
 
 /* All panels of the block; copy: of A's part, may be NULL; room, kept: see find_panel. */
 static void multiply_block(const product *job, const block *part, const float *copy, float *room, bool kept) {
-    cm_gemm_tile tile = {.depth = part->depth, .ldc = job->ldc, .add = job->accumulate || part->k_begin > 0};
+    bool add = job->accumulate || part->k_begin > 0;
+    cm_gemm_tile tile = {.depth = part->depth, .ldc = job->ldc, .from_row = job->ldc};
     find_rows(job, part, copy, &tile);
     for (int64_t col = part->col_begin; col < part->col_end; col += PANEL) {
         tile.cols = (int)least(PANEL, part->col_end - col);
         tile.c = job->c + part->row_begin * job->ldc + col;
+        tile.from = add ? tile.c : NULL;
         find_panel(job, part, col, room, kept, &tile);
         tile.ahead = look_ahead(job, part, col, &tile);
         job->kernel->multiply(&tile);

@@ -21,7 +21,8 @@ static void multiply_plain(const cm_gemm_tile *tile) {
             }
         }
         float *c = tile->c + i * tile->ldc;
-        for (int j = 0; j < tile->cols; j++) c[j] = tile->add ? c[j] + sum[j] : sum[j];
+        const float *from = tile->from ? tile->from + i * tile->from_row : NULL;
+        for (int j = 0; j < tile->cols; j++) c[j] = from ? from[j] + sum[j] : sum[j];
     }
 }
 

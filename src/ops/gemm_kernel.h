@@ -16,12 +16,13 @@ typedef struct cm_gemm_ahead {
     int passes;
 } cm_gemm_ahead;
 
-/* C[rows, cols] (+)= A[rows, depth] B[depth, cols], one block of k: depth <= CM_GEMM_K_BLOCK, cols in
+/* C[rows, cols] = from + A[rows, depth] B[depth, cols], one block of k: depth <= CM_GEMM_K_BLOCK, cols in
  * [1, CM_GEMM_PANEL]. Rows come in strips of the kernel's height, the last one may be lower: element (i, p)
  * of strip s of A is a[s * a_strip + i * a_row + p * a_step]. Row p of vector v of B begins at b + v *
  * b_vector + p * b_step, 64-byte aligned, and may be read whole. next, only with b_step = CM_GEMM_VECTOR,
  * says that B lies far away and where the vector lies that comes after this tile; a kernel may fetch both
- * ahead. ahead names other lines that will be wanted after this tile. */
+ * ahead. ahead names other lines that will be wanted after this tile. from is C itself, another matrix that
+ * does not overlap it, or, with from_row 0, one row for all. */
 typedef struct cm_gemm_tile {
     int64_t rows;
     int cols;
@@ -35,7 +36,8 @@ typedef struct cm_gemm_tile {
     cm_gemm_ahead ahead;
     float *c;
     int64_t ldc;
-    bool add;
+    const float *from; /* NULL: zeros */
+    int64_t from_row;
 } cm_gemm_tile;
 
 typedef struct cm_gemm_kernel {

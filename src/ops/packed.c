@@ -53,7 +53,8 @@ void cm_packed_f32_multiply(const cm_packed_tile *t) {
                          .next = (const float *)(const void *)t->next,
                          .c = t->sums,
                          .ldc = t->ld,
-                         .add = t->add};
+                         .from = t->from,
+                         .from_row = t->from_row};
     kernel->multiply(&tile);
 }
 
@@ -223,19 +224,18 @@ static int64_t group_bytes(const cm_packed *packed) {
     return packed->groups ? (int64_t)packed->vector_bytes / packed->groups : 0;
 }
 
-/* Fills the sums with what they begin with; false when that is nothing. */
-static bool start_sums(const product *job, block part, block_sums *sums) {
+/* What every row of the sums begins with; false when that is nothing. */
+static bool start_row(const product *job, block part, float *start) {
     const cm_packed *packed = job->packed;
     int64_t width = part.vectors * VECTOR, first = part.vector * VECTOR;
-    float begin[WIDTH] = {0};
-    if (packed->precision == CM_INT8)
-        memcpy(begin, packed->start + first, (size_t)width * sizeof *begin);
-    else if (job->bias)
-        memcpy(begin, job->bias + first, (size_t)least(width, packed->out - first) * sizeof *begin);
-    else if (packed->in > 0)
-        return false;
-    for (int64_t r = 0; r < part.rows; r++)
-        memcpy(sums->value + r * width, begin, (size_t)width * sizeof *begin);
+    int64_t cols = least(width, packed->out - first);
+    if (packed->precision == CM_INT8) {
+        memcpy(start, packed->start + first, (size_t)width * sizeof *start);
+        return true;
+    }
+    if (!job->bias) return false;
+    memcpy(start, job->bias + first, (size_t)cols * sizeof *start);
+    for (int64_t j = cols; j < width; j++) start[j] = 0;
     return true;
 }
 
@@ -258,36 +258,42 @@ static const char *next_of(const cm_packed *packed, block part, int64_t vector, 
 static void make_sums(const product *job, block part, block_sums *sums) {
     const cm_packed *packed = job->packed;
     const cm_packed_kernel *kernel = packed->kernel;
-    bool started = start_sums(job, part, sums), converted = kernel->input != CM_PACKED_FLOAT;
-    for (int64_t k = 0; k < packed->in; k += kernel->depth) {
+    float start[WIDTH];
+    int64_t width = part.vectors * VECTOR;
+    bool started = start_row(job, part, start), converted = kernel->input != CM_PACKED_FLOAT;
+    for (int64_t k = 0; k == 0 || k < packed->in; k += kernel->depth) {
         int64_t x_offset = k / (converted ? kernel->group : 1) * (int64_t)sizeof(float);
         cm_packed_tile tile = {.rows = part.rows,
                                .depth = least(kernel->depth, packed->in - k),
                                .x = job->input + part.row * job->input_row + x_offset,
                                .x_row = job->input_row,
                                .w_vector = (int64_t)packed->vector_bytes,
-                               .ld = part.vectors * VECTOR,
-                               .add = started || k > 0};
+                               .ld = width,
+                               .from_row = k > 0 ? width : 0};
         for (int64_t v = 0; v < part.vectors; v += CM_PACKED_VECTORS) {
             tile.vectors = (int)least(CM_PACKED_VECTORS, part.vectors - v);
             tile.w = packed->weights + (size_t)(part.vector + v) * packed->vector_bytes +
                      k / kernel->group * group_bytes(packed);
             tile.next = next_of(packed, part, part.vector + v, k);
             tile.sums = sums->value + v * VECTOR;
+            tile.from = k > 0 ? tile.sums : started ? start + v * VECTOR : NULL;
             kernel->multiply(&tile);
         }
     }
 }
 
-/* row[n] holds int32 sums, afterwards values with the bias. */
-CM_CLONES static void scale_row(float *restrict row, float x_scale, const float *restrict scale,
-                                const float *restrict bias, int64_t n) {
-    for (int64_t j = 0; j < n; j++) {
-        int32_t sum;
-        memcpy(&sum, row + j, sizeof sum);
-        float value = (float)sum * (x_scale * scale[j]);
-        row[j] = bias ? value + bias[j] : value;
-    }
+/* The values of int32 sums, with bias and residual; either may be NULL. to may be residual. */
+CM_CLONES static void scale_row(const int32_t *restrict sums, float x_scale, const float *restrict scale,
+                                const float *restrict bias, const float *residual, float *to, int64_t n) {
+    if (bias && residual)
+#pragma GCC ivdep
+        for (int64_t j = 0; j < n; j++) to[j] = (float)sums[j] * (x_scale * scale[j]) + bias[j] + residual[j];
+    else
+        for (int64_t j = 0; j < n; j++) {
+            float value = (float)sums[j] * (x_scale * scale[j]);
+            if (bias) value += bias[j];
+            to[j] = residual ? value + residual[j] : value;
+        }
 }
 
 CM_CLONES static void add_rows(const float *restrict a, const float *b, float *to, int64_t n) {
@@ -295,31 +301,34 @@ CM_CLONES static void add_rows(const float *restrict a, const float *b, float *t
 }
 
 /* Row r of the block's sums to y. */
-static void finish_row(const product *job, block part, int64_t r, float *row) {
-    int64_t first = part.vector * VECTOR, at = part.row + r;
-    int64_t cols = least(part.vectors * VECTOR, job->packed->out - first);
-    float *y = job->y + at * job->ldy + first;
+static void finish_row(const product *job, block part, int64_t r, const block_sums *sums) {
+    const cm_packed *packed = job->packed;
+    int64_t width = part.vectors * VECTOR, first = part.vector * VECTOR, at = part.row + r;
+    int64_t cols = least(width, packed->out - first);
+    const float *row = sums->value + r * width, *bias = job->bias ? job->bias + first : NULL;
     const float *residual = job->residual ? job->residual + at * job->ldr + first : NULL;
-    if (job->packed->precision == CM_INT8)
-        scale_row(row, job->scale[at], job->packed->scale + first, job->bias ? job->bias + first : NULL,
-                  cols);
-    if (job->activation == CM_ACT_NONE) {
-        if (residual)
-            add_rows(row, residual, y, cols);
-        else
-            memcpy(y, row, (size_t)cols * sizeof *y);
-        return;
+    bool whole = packed->precision == CM_INT8, active = job->activation != CM_ACT_NONE;
+    float values[WIDTH], results[WIDTH], *y = job->y + at * job->ldy + first;
+    if (whole) {
+        scale_row(sums->whole + r * width, job->scale[at], packed->scale + first, bias,
+                  active ? NULL : residual, active ? values : y, cols);
+        row = values;
     }
-    float active[WIDTH];
-    (job->packed->precision == CM_F32 ? cm_activation_map : cm_activation_coarse)(
-        job->activation, row, residual ? active : y, cols);
-    if (residual) add_rows(active, residual, y, cols);
+    if (active)
+        (packed->precision == CM_F32 ? cm_activation_map : cm_activation_coarse)(
+            job->activation, row, residual ? results : y, cols);
+    if (active && residual)
+        add_rows(results, residual, y, cols);
+    else if (!active && !whole && residual)
+        add_rows(row, residual, y, cols);
+    else if (!active && !whole)
+        memcpy(y, row, (size_t)cols * sizeof *y);
 }
 
 static void multiply_block(const product *job, block part) {
     _Alignas(64) block_sums sums;
     make_sums(job, part, &sums);
-    for (int64_t r = 0; r < part.rows; r++) finish_row(job, part, r, sums.value + r * part.vectors * VECTOR);
+    for (int64_t r = 0; r < part.rows; r++) finish_row(job, part, r, &sums);
 }
 
 /* Rows in even blocks of whole strips. */

@@ -75,7 +75,8 @@ static void multiply_plain(const cm_packed_tile *tile) {
             const int16_t *x = (const int16_t *)(const void *)(tile->x + i * tile->x_row);
             const int8_t *w =
                 (const int8_t *)tile->w + j / CM_PACKED_VECTOR * tile->w_vector + j % CM_PACKED_VECTOR * 2;
-            int32_t *sum = (int32_t *)tile->sums + i * tile->ld + j, add = tile->add ? *sum : 0;
+            int32_t *sum = (int32_t *)tile->sums + i * tile->ld + j;
+            int32_t add = tile->from ? ((const int32_t *)tile->from)[i * tile->from_row + j] : 0;
             for (int64_t k = 0; k < tile->depth; k++) add += x[k] * w[k / 2 * 2 * CM_PACKED_VECTOR + k % 2];
             *sum = add;
         }

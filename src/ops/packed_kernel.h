@@ -9,9 +9,10 @@
 /* Columns come in vectors of 16; a tile has at most 4 of them. Rows are taken 6 at a time. */
 enum { CM_PACKED_VECTOR = 16, CM_PACKED_VECTORS = 4, CM_PACKED_ROWS = 6 };
 
-/* sums[rows, 16 * vectors] (+)= x[rows, depth] W[depth, 16 * vectors], a block of k, depth at most the
+/* sums[rows, 16 * vectors] = from + x[rows, depth] W[depth, 16 * vectors], a block of k, depth at most the
  * kernel's depth. The k are taken in groups of the kernel's group: vector v of W lies at w + v * w_vector
- * (bytes, aligned to 64) as [groups][16][group], with zeros after the last k. */
+ * (bytes, aligned to 64) as [groups][16][group], with zeros after the last k. from is sums itself, another
+ * matrix, or, with from_row 0, one row for all. */
 typedef struct cm_packed_tile {
     int64_t rows;
     int vectors;
@@ -23,7 +24,8 @@ typedef struct cm_packed_tile {
     const char *next; /* as in cm_gemm_tile; NULL: W is near */
     void *sums;       /* float or int32_t */
     int64_t ld;       /* elements from row to row of sums */
-    bool add;         /* to what sums hold */
+    const void *from; /* of the type of sums; NULL: zeros */
+    int64_t from_row;
 } cm_packed_tile;
 
 /* What a kernel reads as x. All but f32 are made in scratch, 4 bytes a group, groups filled up with any

@@ -16,21 +16,22 @@ bool cm_gemm_avx2_supported(void) {
     return cm_cpu_allows(CM_CPU_AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-INLINE void store_row(float *c, __m256 low, __m256 high, bool add) {
-    if (add) {
-        low = _mm256_add_ps(_mm256_loadu_ps(c), low);
-        high = _mm256_add_ps(_mm256_loadu_ps(c + 8), high);
+/* from: NULL or what is added. */
+INLINE void store_row(float *c, __m256 low, __m256 high, const float *from) {
+    if (from) {
+        low = _mm256_add_ps(_mm256_loadu_ps(from), low);
+        high = _mm256_add_ps(_mm256_loadu_ps(from + 8), high);
     }
     _mm256_storeu_ps(c, low);
     _mm256_storeu_ps(c + 8, high);
 }
 
 /* Fewer than 16 columns. */
-INLINE void store_part(float *c, __m256 low, __m256 high, int cols, bool add) {
+INLINE void store_part(float *c, __m256 low, __m256 high, int cols, const float *from) {
     float part[CM_GEMM_VECTOR];
     _mm256_storeu_ps(part, low);
     _mm256_storeu_ps(part + 8, high);
-    for (int j = 0; j < cols; j++) c[j] = add ? c[j] + part[j] : part[j];
+    for (int j = 0; j < cols; j++) c[j] = from ? from[j] + part[j] : part[j];
 }
 
 /* rows rows from row on (of one strip) and vectors vectors of 16 columns from column first on; rows and
@@ -60,16 +61,18 @@ INLINE void multiply_block(const cm_gemm_tile *t, int64_t row, int first, int ro
     }
     float *c = t->c + row * t->ldc + first;
     int64_t ldc = t->ldc, last = t->cols - first - CM_GEMM_VECTOR * (vectors - 1);
-    bool add = t->add, whole = last >= CM_GEMM_VECTOR;
+    bool whole = last >= CM_GEMM_VECTOR;
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
             float *to = c + i * ldc + v * CM_GEMM_VECTOR;
+            const float *from =
+                t->from ? t->from + (row + i) * t->from_row + first + v * CM_GEMM_VECTOR : NULL;
             if (whole || v < vectors - 1)
-                store_row(to, low[i][v], high[i][v], add);
+                store_row(to, low[i][v], high[i][v], from);
             else
-                store_part(to, low[i][v], high[i][v], (int)last, add);
+                store_part(to, low[i][v], high[i][v], (int)last, from);
         }
 }
 

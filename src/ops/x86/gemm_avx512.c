@@ -19,6 +19,7 @@ typedef struct part {
     const float *a;
     const float *b;
     float *c;
+    const float *from; /* what the sums are added to; NULL: zeros */
     __mmask16 last;    /* columns of the last vector */
     const float *next; /* what to fetch ahead, a line every next_step floats; NULL: nothing */
     int64_t next_step;
@@ -59,7 +60,9 @@ INLINE void multiply_part(const cm_gemm_tile *t, part p, int rows, int vectors) 
             float *c = p.c + i * t->ldc + CM_GEMM_VECTOR * v;
             __mmask16 mask = v == vectors - 1 ? p.last : 0xffff;
             __m512 value = sum[i][v];
-            if (t->add) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), value);
+            if (p.from)
+                value = _mm512_add_ps(
+                    _mm512_maskz_loadu_ps(mask, p.from + i * t->from_row + CM_GEMM_VECTOR * v), value);
             _mm512_mask_storeu_ps(c, mask, value);
         }
 }
@@ -105,10 +108,12 @@ static void multiply_rows(const cm_gemm_tile *t, part p, int64_t row, int64_t en
     int64_t strips = (end - row + MOST_ROWS - 1) / MOST_ROWS;
     const float *a = p.a;
     float *c = p.c;
+    const float *from = p.from;
     for (; strips > 0; strips--) {
         int64_t rows = (end - row + strips - 1) / strips;
         p.a = a + row / t->strip * t->a_strip + row % t->strip * t->a_row;
         p.c = c + row * t->ldc;
+        p.from = from ? from + row * t->from_row : NULL;
         look_ahead(t, (*strip)++, &p);
         multiply_height[rows - 1](t, &p, two);
         row += rows;
@@ -121,9 +126,11 @@ void cm_gemm_multiply_avx512(const cm_gemm_tile *t) {
     for (int v = 0; v < vectors; v += MOST_VECTORS) {
         bool two = vectors - v >= MOST_VECTORS, last = vectors - v <= MOST_VECTORS;
         int missing = last ? CM_GEMM_VECTOR * vectors - t->cols : 0;
-        part p = {
-            t->a, t->b + v * t->b_vector, t->c + CM_GEMM_VECTOR * v, (__mmask16)(0xffffu >> missing), NULL,
-            0};
+        part p = {.a = t->a,
+                  .b = t->b + v * t->b_vector,
+                  .c = t->c + CM_GEMM_VECTOR * v,
+                  .from = t->from ? t->from + CM_GEMM_VECTOR * v : NULL,
+                  .last = (__mmask16)(0xffffu >> missing)};
         for (int64_t row = 0, end; row < t->rows; row = end) {
             end = even || t->rows - row < t->strip ? t->rows : row + t->strip;
             multiply_rows(t, p, row, end, two, &strip);

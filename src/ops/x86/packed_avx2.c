@@ -10,13 +10,16 @@
 CM_TILE_INLINE TARGET void multiply_block(const cm_packed_tile *t, int64_t row, int rows, int vector) {
     __m256i low[CM_PACKED_ROWS], high[CM_PACKED_ROWS];
     int32_t *sums = (int32_t *)t->sums + row * t->ld + vector * CM_PACKED_VECTOR;
+    int64_t first = row * t->from_row + vector * CM_PACKED_VECTOR;
     const char *x = t->x + row * t->x_row, *w = t->w + vector * t->w_vector;
     int64_t x_row = t->x_row;
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++) {
-        const __m256i *old = (const __m256i *)(const void *)(sums + i * t->ld);
-        low[i] = t->add ? _mm256_loadu_si256(old) : _mm256_setzero_si256();
-        high[i] = t->add ? _mm256_loadu_si256(old + 1) : _mm256_setzero_si256();
+        low[i] = high[i] = _mm256_setzero_si256();
+        if (!t->from) continue;
+        const int32_t *from = (const int32_t *)t->from + first + i * t->from_row;
+        low[i] = _mm256_loadu_si256((const __m256i *)(const void *)from);
+        high[i] = _mm256_loadu_si256((const __m256i *)(const void *)(from + 8));
     }
     for (int64_t k = t->depth; k > 0; k -= 2, x += 4, w += 32) {
         __m256i left = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(const void *)w));

@@ -18,14 +18,15 @@ bool cm_packed_avx512bf16_supported(void) {
 CM_TILE_INLINE TARGET void multiply_block(const cm_packed_tile *t, int64_t row, int rows, int vectors) {
     __m512 sum[CM_PACKED_ROWS][CM_PACKED_VECTORS];
     float *sums = (float *)t->sums + row * t->ld;
+    const float *from = (const float *)t->from + row * t->from_row;
     const char *x = t->x + row * t->x_row, *w = t->w;
     int64_t x_row = t->x_row, w_vector = t->w_vector;
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            sum[i][v] =
-                t->add ? _mm512_loadu_ps(sums + i * t->ld + v * CM_PACKED_VECTOR) : _mm512_setzero_ps();
+            sum[i][v] = t->from ? _mm512_loadu_ps(from + i * t->from_row + v * CM_PACKED_VECTOR)
+                                : _mm512_setzero_ps();
     for (int64_t k = t->depth; k > 0; k -= 2, x += 4, w += 64) {
         __m512i column[CM_PACKED_VECTORS];
 #pragma GCC unroll 4

@@ -15,14 +15,15 @@ bool cm_packed_avx512vnni_supported(void) {
 CM_TILE_INLINE TARGET void multiply_block(const cm_packed_tile *t, int64_t row, int rows, int vectors) {
     __m512i sum[CM_PACKED_ROWS][CM_PACKED_VECTORS];
     int32_t *sums = (int32_t *)t->sums + row * t->ld;
+    const int32_t *from = (const int32_t *)t->from + row * t->from_row;
     const char *x = t->x + row * t->x_row, *w = t->w;
     int64_t x_row = t->x_row, w_vector = t->w_vector;
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            sum[i][v] =
-                t->add ? _mm512_loadu_si512(sums + i * t->ld + v * CM_PACKED_VECTOR) : _mm512_setzero_si512();
+            sum[i][v] = t->from ? _mm512_loadu_si512(from + i * t->from_row + v * CM_PACKED_VECTOR)
+                                : _mm512_setzero_si512();
     for (int64_t k = t->depth; k > 0; k -= 4, x += 4, w += 64) {
         __m512i column[CM_PACKED_VECTORS];
 #pragma GCC unroll 4
