@@ -94,7 +94,7 @@ typedef struct step {
     const stack *all;
     const cm_transformer_layer *before, *after;
     const cm_layer_norm *norm; /* in between; NULL: none */
-    int64_t block;             /* rows */
+    int64_t blocks;            /* of rows */
 } step;
 
 static void run_rows(const step *s, cm_tape *tape, int64_t first, int64_t count) {
@@ -106,28 +106,33 @@ static void run_rows(const step *s, cm_tape *tape, int64_t first, int64_t count)
     cm_tape_release(tape, mark);
 }
 
+/* Where block i of all rows begins: about even blocks of as many rows as products take at once. */
+static int64_t block_begin(const step *s, int64_t i) {
+    enum { TAKEN = 6 };
+    int64_t total = s->all->x.rows;
+    return i == s->blocks ? total : i * total / s->blocks / TAKEN * TAKEN;
+}
+
 static void run_blocks(void *context, int64_t begin, int64_t end, int member) {
     const step *s = context;
-    int64_t total = s->all->x.rows;
     for (int64_t i = begin; i < end; i++) {
-        int64_t first = i * s->block, left = total - first;
-        run_rows(s, s->all->model->own[member], first, left < s->block ? left : s->block);
+        int64_t first = block_begin(s, i);
+        run_rows(s, s->all->model->own[member], first, block_begin(s, i + 1) - first);
     }
 }
 
 /* Few rows go through the ops one by one, so that each member of the team reads its share of the weights;
  * else every member gets as many blocks. */
 static void run_step(step s) {
-    enum { FEW = 32, MOST = 252, TAKEN = 6 }; /* rows of a member, of a block, of a product at once */
+    enum { FEW = 32, MOST = 252 }; /* rows of a member, of a block */
     cm_transformer *model = s.all->model;
     int64_t size = cm_team_size(model->team), total = s.all->x.rows;
     if (total < FEW * size) {
         run_rows(&s, model->tape, 0, total);
         return;
     }
-    int64_t turns = (total + MOST * size - 1) / (MOST * size), count = turns * size;
-    s.block = ((total + count - 1) / count + TAKEN - 1) / TAKEN * TAKEN;
-    cm_team_for(model->team, (total + s.block - 1) / s.block, 1, run_blocks, &s);
+    s.blocks = (total + MOST * size - 1) / (MOST * size) * size;
+    cm_team_for(model->team, s.blocks, 1, run_blocks, &s);
 }
 
 /* ---- the stack ---- */

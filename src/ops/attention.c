@@ -10,8 +10,9 @@
  * first per block of queries (d, grad_q), then per block of keys (grad_k, grad_v). Tiles begin at the
  * segment's first row, and all sums run in ascending order of the tiles, so neither the team nor other
  * segments matter. The vector versions have a forward pass of their own (ops/x86/attention_lanes.h) and
- * share the backward pass. With a precision other than f32 the AVX-512 version makes both products in
- * bfloat16 where AVX512_BF16 and VBMI are there (ops/x86/attention_avx512bf16.c); saved is then as exact. */
+ * share the backward pass. With CM_BF16 and CM_INT8 the AVX-512 version makes both products in bfloat16 where
+ * AVX512_BF16 and VBMI are there (ops/x86/attention_avx512bf16.c), with CM_INT8 and AVX512_VNNI the scores
+ * from bytes (attention_avx512int8.c); saved is then as exact. */
 #include "ops/attention.h"
 #include "base/rng.h"
 #include "ops/gemm.h"

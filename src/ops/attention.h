@@ -5,8 +5,8 @@
 #include "ops/op.h"
 
 /* Queries of a block and keys of a tile at most, and the widest head that the vector versions take; for
- * wider ones they run the plain version. A block's working memory, about 0.4 MB, is on the stack. */
-enum { CM_ATTENTION_QUERIES = 512, CM_ATTENTION_KEYS = 64, CM_ATTENTION_MAX_WIDTH = 128 };
+ * wider ones they run the plain version. A block's working memory, about 0.7 MB, is on the stack. */
+enum { CM_ATTENTION_QUERIES = 512, CM_ATTENTION_KEYS = 96, CM_ATTENTION_MAX_WIDTH = 128 };
 
 /* Forward of some query rows of one head of one segment. */
 typedef struct cm_attention_block {
@@ -27,9 +27,11 @@ void cm_attention_forward(const cm_op_call *call, cm_attention_kernel *kernel);
 bool cm_attention_avx2_supported(void);
 bool cm_attention_avx512_supported(void);
 bool cm_attention_avx512bf16_supported(void);
+bool cm_attention_avx512int8_supported(void);
 void cm_attention_avx2_forward(const cm_op_call *call);
 void cm_attention_avx512_forward(const cm_op_call *call);
 void cm_attention_avx512bf16(const cm_attention_block *block);
+void cm_attention_avx512int8(const cm_attention_block *block);
 #endif
 
 #endif

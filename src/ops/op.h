@@ -40,7 +40,7 @@ typedef struct cm_op_attr {
     float delta;              /* Huber */
     float scale;              /* attention: factor on the scores, 0 = 1/sqrt(head width) */
     int heads;                /* attention, linear attention, rotary */
-    cm_precision precision;   /* attention, forward only: other than CM_F32 allows products in bfloat16 */
+    cm_precision precision;   /* attention, forward only: CM_BF16 and CM_INT8 allow rounded products */
     int reverse;              /* conv1d, selective scan: run from the last row of a segment to the first */
     cm_activation activation; /* fused activation where an op offers it */
     uint64_t rng_key;         /* dropout, noise */

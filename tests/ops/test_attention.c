@@ -70,9 +70,9 @@ static void test_parts(void **state) {
     for (int v = 0; v < 4 && cm_op_attention.versions[v].name; v++) {
         const cm_op_version *version = &cm_op_attention.versions[v];
         if (version->supported && !version->supported()) continue;
-        for (int i = 0; i < 2 * WIDTHS; i++) {
+        for (int i = 0; i < 3 * WIDTHS; i++) {
             sample s;
-            sample_create(&s, widths[i / 2], i % 2 ? CM_BF16 : CM_F32);
+            sample_create(&s, widths[i / 3], (cm_precision)(i % 3));
             version->forward(&s.call);
             for (int64_t segment = 0; segment < SEGMENTS; segment++)
                 for (int64_t head = 0; head < HEADS; head++) check_part(&s, version, segment, head);
@@ -81,10 +81,46 @@ static void test_parts(void **state) {
     }
 }
 
+/* Whether scores of this width are products of bytes here. */
+static bool takes_bytes(int64_t w) {
+#if defined(__x86_64__)
+    return cm_attention_avx512int8_supported() && w <= CM_ATTENTION_MAX_WIDTH;
+#else
+    (void)w;
+    return false;
+#endif
+}
+
+/* Rounds `rows` rows of w numbers, stride apart, as scores in bytes take them: to whole numbers up to 127 in
+ * units of the largest of them; by is a factor that they have meanwhile. */
+static void round_rows(float *rows, int64_t count, int64_t stride, int64_t w, float by) {
+    float most = 0;
+    for (int64_t e = 0; e < count * w; e++) most = fmaxf(most, fabsf(rows[e / w * stride + e % w] * by));
+    float unit = most * (1.0f / 127), factor = 1 / unit;
+    for (int64_t e = 0; e < count * w; e++) {
+        float *x = &rows[e / w * stride + e % w];
+        *x = nearbyintf(*x * by * factor) * unit / by;
+    }
+}
+
+/* Rounds q, each row of a head by itself, and k, sixteen rows at a time. */
+static void round_inputs(const sample *s, int64_t w) {
+    float by = (float)(1 / sqrt((double)w)) * (0x1.715476p0f * 128);
+    for (int64_t segment = 0; segment < SEGMENTS; segment++)
+        for (int64_t t = bounds[segment]; t < bounds[segment + 1]; t++)
+            for (int64_t c = 0; c < HEADS * w; c += w) {
+                int64_t left = bounds[segment + 1] - t, before = t - bounds[segment];
+                round_rows(cm_mat_row(s->call.in[0], t) + c, 1, HEADS * w, w, by);
+                if (before % 16 == 0)
+                    round_rows(cm_mat_row(s->call.in[1], t) + c, left < 16 ? left : 16, HEADS * w, w, 1);
+            }
+}
+
 /* Row t of a head that begins at column c, in float64, to out[w]. Returns how far bfloat16 may move it:
  * rounding q and k (2^-9 of a number each) moves a score by delta = 2^-8 sum |q k| scale at most, so the
  * quotient of a probability and their sum by a factor of at most exp(2 delta), and rounding probabilities and
- * v adds 2^-8 of the largest |v|; the exponential's own error is below 2^-12. */
+ * v adds 2^-8 of the largest |v|; the exponential's own error is below 2^-12. With bytes q and k are rounded
+ * already, and the exponential's error is 2^-8 ln 2. */
 static double exact_row(const sample *s, int64_t begin, int64_t end, int64_t t, int64_t c, int64_t w,
                         double *out) {
     const float *q = cm_mat_row(s->call.in[0], t) + c;
@@ -112,19 +148,22 @@ static double exact_row(const sample *s, int64_t begin, int64_t end, int64_t t, 
             largest = fmax(largest, fabs(v));
         }
     free(score);
+    if (s->attr.precision == CM_INT8 && takes_bytes(w)) delta = 0x1p-8;
     return (exp(2 * delta) - 1 + 0x1p-7) * largest;
 }
 
-/* In bfloat16 every number stays within its bound, and where the machine has the instructions some differ. */
-static void test_bfloat16(void **state) {
+/* In bfloat16 and int8 every number stays within its bound, and where the machine has the instructions some
+ * differ. */
+static void test_rounded(void **state) {
     (void)state;
     const cm_op_version *version = cm_op_best(&cm_op_attention);
-    for (int n = 0; n < WIDTHS; n++) {
+    for (int n = 0; n < 2 * WIDTHS; n++) {
         sample s;
-        int64_t w = widths[n], apart = 0;
+        int64_t w = widths[n / 2], apart = 0;
         double exact[256];
-        sample_create(&s, w, CM_BF16);
+        sample_create(&s, w, n % 2 ? CM_INT8 : CM_BF16);
         version->forward(&s.call);
+        if (n % 2 && takes_bytes(w)) round_inputs(&s, w);
         for (int64_t segment = 0; segment < SEGMENTS; segment++)
             for (int64_t t = bounds[segment]; t < bounds[segment + 1]; t += 7)
                 for (int64_t c = 0; c < HEADS * w; c += w) {
@@ -160,14 +199,14 @@ static void run_three(const cm_op_version *version, cm_precision precision, floa
  * query is its own matter, in a key that of all. */
 static void test_extremes(void **state) {
     (void)state;
-    for (int i = 0; i < 8 && cm_op_attention.versions[i / 2].name; i++) {
-        const cm_op_version *version = &cm_op_attention.versions[i / 2];
-        cm_precision precision = i % 2 ? CM_BF16 : CM_F32;
+    for (int i = 0; i < 12 && cm_op_attention.versions[i / 3].name; i++) {
+        const cm_op_version *version = &cm_op_attention.versions[i / 3];
+        cm_precision precision = (cm_precision)(i % 3);
         float q[3] = {-1000, 1000, NAN}, k[3] = {900, 1000, 1100}, out[3], lse[3];
         if (version->supported && !version->supported()) continue;
         run_three(version, precision, q, k, out, lse);
         assert_true(out[0] == 1.0f && out[1] == 3.0f && isnan(out[2]));
-        double lowest = i % 2 ? 900000 * 0x1p-7 : 0.25, highest = i % 2 ? 1100000 * 0x1p-7 : 0.25;
+        double lowest = i % 3 ? 900000 * 0x1p-7 : 0.25, highest = i % 3 ? 1100000 * 0x1p-7 : 0.25;
         assert_true(fabs((double)lse[0] + 900000) <= lowest);
         assert_true(fabs((double)lse[1] - 1100000) <= highest);
         k[1] = NAN;
@@ -199,7 +238,6 @@ static void test_versions_agree(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_parts), cmocka_unit_test(test_extremes),
-                                       cmocka_unit_test(test_versions_agree),
-                                       cmocka_unit_test(test_bfloat16)};
+                                       cmocka_unit_test(test_versions_agree), cmocka_unit_test(test_rounded)};
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
 }

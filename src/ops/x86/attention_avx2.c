@@ -16,6 +16,7 @@
 #define KEY_STEP 8
 #define COLUMNS 12
 #define GROUP 1
+#define SCORE_GROUP 1
 #define BESIDE false
 typedef __m256 lanes;
 typedef __m256i lane_mask;

@@ -16,6 +16,7 @@
 #define KEY_STEP 16
 #define COLUMNS 24
 #define GROUP 1
+#define SCORE_GROUP 1
 #define BESIDE true
 typedef __m512 lanes;
 typedef __mmask16 lane_mask;
@@ -46,8 +47,13 @@ static inline lanes lanes_shift_exponent(lanes p, lanes n) {
 #include "ops/x86/attention_lanes.h"
 
 void cm_attention_avx512_forward(const cm_op_call *call) {
-    bool rounds = call->attr->precision != CM_F32 && cm_attention_avx512bf16_supported();
-    cm_attention_forward(call, rounds ? cm_attention_avx512bf16 : attention_lanes);
+    cm_precision precision = call->attr->precision;
+    if (precision == CM_INT8 && cm_attention_avx512int8_supported())
+        cm_attention_forward(call, cm_attention_avx512int8);
+    else if (precision != CM_F32 && cm_attention_avx512bf16_supported())
+        cm_attention_forward(call, cm_attention_avx512bf16);
+    else
+        cm_attention_forward(call, attention_lanes);
 }
 
 #if defined(__clang__)

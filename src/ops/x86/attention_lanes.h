@@ -20,13 +20,27 @@
  *   lanes_dot(sum, factor, x)          sum + *factor x, factor one number or pair in memory
  *   lanes_row(a, b)                    numbers of a row, of b too when GROUP is 2, as groups
  *   lanes_pair(a, b)                   GROUP 2: pairs of a and b, lane by lane
+ *   SCORE_GROUP                        GROUP for the products that give scores, or 4: signed bytes
+ *
+ * and with bytes
+ *
+ *   lanes_unit(x, across, w)           the largest magnitude of x[w, LANES] / 127, NaN where one is NaN
+ *   lanes_common(unit)                 the largest of unit; NaN where one is NaN
+ *   lanes_bytes(x, across, n, unit)    x[n, LANES] / unit as integers, zeros for what 4 columns lack
+ *   lanes_above(bytes)                 128 more, as unsigned bytes
+ *   lanes_add_bytes(sum, bytes)        int32 sum - 128 * the four bytes' sum
+ *   lanes_dot_bytes(sum, four, x)      int32 sum + the products of four signed bytes in memory and unsigned x
+ *   lanes_from_whole(sum)              the int32 sums as floats
+ *   lanes_powers, lanes_last_power     (s, most, unit), of the scores s times unit
  *
  * A lane is a query. A block of queries walks over the tiles of keys. Per LANES queries: the scores of the
  * tile, a vector a key, then the new maximum m, p = 2^(score - m), beside the scores of the next LANES
  * queries, then out = out 2^(old m - m) + p V, a vector a column. So maximum, sum and rescaling need no step
  * across lanes, any head width fills the vectors, and the scores of a tile never leave the first-level cache.
- * Scores carry the factor log2(e) SCORE_UNITS. K is transposed, because its numbers are then read one after
- * the other; V is copied, because rows of a wide matrix fall on few sets of the cache.
+ * Scores carry the factor log2(e) SCORE_UNITS. With bytes, each query has a unit of its own and every
+ * KEY_STEP keys of a tile have one, and what is stored of a score is the sum of the integers. K is
+ * transposed, because its numbers are then read one after the other; V is copied, because rows of a wide
+ * matrix fall on few sets of the cache.
  *
  * Every sum is one chain in ascending order, over the width for a score, over the keys for an output and for
  * the sum of p, so versions with the same lanes_dot and lanes_exp2 give the same bits. */
@@ -59,11 +73,17 @@ typedef struct lane_work {
     _Alignas(64) float k[WIDTH * KEYS];     /* [groups, KEYS], zeros beyond the keys */
     _Alignas(64) float v[KEYS * WIDTH];     /* [keys / GROUP, wide], the same */
     _Alignas(64) float rows[KEYS * WIDTH];  /* of what is transposed */
-    _Alignas(64) float p[2][KEYS * LANES];  /* scores, then probabilities of LANES queries and the next */
+    _Alignas(64) float p[2][KEYS * LANES];  /* scores, then probabilities of LANES queries, a turn */
+#if SCORE_GROUP == 4
+    _Alignas(64) float turned[WIDTH * KEYS];             /* of what becomes bytes */
+    _Alignas(64) float unit[2][KEYS / KEY_STEP * LANES]; /* of the scores in p */
+    _Alignas(64) float q_unit[QUERIES], k_unit[KEYS / KEY_STEP];
+    _Alignas(64) float k_start[KEYS]; /* int32: what the sums of a key begin with */
+#endif
     _Alignas(64) float m[QUERIES], l[QUERIES];
-    int64_t w, wide, groups;
-    int64_t keys; /* of the tile that is being scored */
-    bool nan;     /* as lanes_nan found in the keys; a query with it is left with a sum of 0 */
+    int64_t w, wide, groups; /* groups: of the products that give scores */
+    int64_t keys;            /* of the tile that is being scored */
+    bool nan;                /* as lanes_nan found in the keys; a query with it is left with a sum of 0 */
 } lane_work;
 
 LANES_INLINE int64_t round_up(int64_t n, int64_t step) {
@@ -82,14 +102,15 @@ LANES_INLINE bool turn(lane_work *work, cm_mat m, int64_t first, int64_t count, 
                        int64_t across) {
     const lanes by = lanes_set(factor);
     bool nan = false;
-    int64_t depth = round_up(work->groups, BLOCK), rows = round_up(count, BLOCK), w = work->w;
+    enum { step = SCORE_GROUP == 2 ? 2 : 1 };
+    int64_t w = work->w, depth = round_up((w + step - 1) / step, BLOCK), rows = round_up(count, BLOCK);
     for (int64_t t = 0; t < rows; t++) {
         const float *from = cm_mat_row(m, first + (t < count ? t : 0));
         int64_t width = t < count ? w : 0;
         for (int64_t g = 0; g < depth; g += LANES) {
-            lanes low = lanes_mul(load_row(from, g * GROUP, width), by);
-            lanes high = GROUP == 2 ? lanes_mul(load_row(from, g * GROUP + LANES, width), by) : low;
-            lanes_store(work->rows + t * depth + g, lanes_row(low, high));
+            lanes low = lanes_mul(load_row(from, g * step, width), by);
+            lanes high = step == 2 ? lanes_mul(load_row(from, g * step + LANES, width), by) : low;
+            lanes_store(work->rows + t * depth + g, step == 2 ? lanes_row(low, high) : low);
             nan |= lanes_nan(low, high);
         }
     }
@@ -97,15 +118,53 @@ LANES_INLINE bool turn(lane_work *work, cm_mat m, int64_t first, int64_t count, 
     return nan;
 }
 
+#if SCORE_GROUP == 4
+/* x[w, KEYS], LANES columns of it, to bytes to[groups], `across` apart; above: 128 more. */
+LANES_INLINE void round_columns(const lane_work *work, const float *x, lanes unit, const bool above,
+                                float *to, int64_t across) {
+    for (int64_t c = 0; c < work->w; c += 4, to += across) {
+        lanes bytes = lanes_bytes(x + c * KEYS, KEYS, work->w - c < 4 ? (int)(work->w - c) : 4, unit);
+        lanes_store(to, above ? lanes_above(bytes) : bytes);
+    }
+}
+
+LANES_INLINE void round_queries(lane_work *work, int64_t t, int64_t count) {
+    for (int64_t i = 0; i < count; i += LANES) {
+        lanes unit = lanes_unit(work->turned + i, KEYS, work->w);
+        lanes_store(work->q_unit + t + i, unit);
+        round_columns(work, work->turned + i, unit, true, work->q + t + i, ACROSS);
+    }
+}
+
+LANES_INLINE void round_keys(lane_work *work) {
+    for (int64_t j = 0; j < KEYS; j += KEY_STEP) {
+        float unit = lanes_common(lanes_unit(work->turned + j, KEYS, work->w));
+        lanes start = lanes_set(0.0f);
+        work->k_unit[j / KEY_STEP] = unit;
+        round_columns(work, work->turned + j, lanes_set(unit), false, work->k + j, KEYS);
+        for (int64_t g = 0; g < work->groups; g++)
+            start = lanes_add_bytes(start, lanes_load(work->k + g * KEYS + j));
+        lanes_store(work->k_start + j, start);
+        work->nan |= isnan(unit);
+    }
+}
+#endif
+
 LANES_INLINE void open_queries(lane_work *work, const cm_attention_block *block) {
     const lanes zero = lanes_set(0.0f), least = lanes_set(-FLT_MAX);
     work->w = block->q.cols;
     work->wide = round_up(work->w, BLOCK);
-    work->groups = (work->w + GROUP - 1) / GROUP;
+    work->groups = (work->w + SCORE_GROUP - 1) / SCORE_GROUP;
     work->nan = false;
     for (int64_t t = 0; t < block->q.rows; t += KEYS) {
         int64_t count = block->q.rows - t < KEYS ? block->q.rows - t : KEYS;
-        turn(work, block->q, t, count, block->scale * (0x1.715476p0f * SCORE_UNITS), work->q + t, ACROSS);
+        float factor = block->scale * (0x1.715476p0f * SCORE_UNITS);
+#if SCORE_GROUP == 4
+        turn(work, block->q, t, count, factor, work->turned, KEYS);
+        round_queries(work, t, count);
+#else
+        turn(work, block->q, t, count, factor, work->q + t, ACROSS);
+#endif
     }
     for (int64_t t = 0; t < block->q.rows; t += LANES) {
         for (int64_t c = 0; c < work->wide; c++) lanes_store(work->out + c * ACROSS + t, zero);
@@ -117,7 +176,12 @@ LANES_INLINE void open_queries(lane_work *work, const cm_attention_block *block)
 LANES_INLINE void open_keys(lane_work *work, const cm_attention_block *block, int64_t first) {
     int64_t left = block->k.rows - first;
     work->keys = left < KEYS ? left : KEYS;
+#if SCORE_GROUP == 4
+    turn(work, block->k, first, work->keys, 1.0f, work->turned, KEYS);
+    round_keys(work);
+#else
     work->nan |= turn(work, block->k, first, work->keys, 1.0f, work->k, KEYS);
+#endif
 }
 
 LANES_INLINE void open_values(lane_work *work, const cm_attention_block *block, int64_t first) {
@@ -139,13 +203,23 @@ LANES_INLINE void open_values(lane_work *work, const cm_attention_block *block, 
  * new maxima; l: the sum so far; done: keys that are probabilities already, whole groups. */
 typedef struct softening {
     float *s;
+#if SCORE_GROUP == 4
+    const float *unit; /* [KEYS / KEY_STEP, LANES], of the scores */
+#endif
     lanes most, l;
     int64_t keys, done;
 } softening;
 
+#if SCORE_GROUP == 4
+#define POWERS(of, x) \
+    of((x)->s + (x)->done * LANES, (x)->most, lanes_load((x)->unit + (x)->done / KEY_STEP * LANES))
+#else
+#define POWERS(of, x) of((x)->s + (x)->done * LANES, (x)->most)
+#endif
+
 /* The next group of keys. */
 LANES_INLINE void soften_group(softening *x) {
-    lanes p = lanes_powers(x->s + x->done * LANES, x->most);
+    lanes p = POWERS(lanes_powers, x);
     x->l = lanes_add_powers(x->l, p);
     lanes_store(x->s + x->done / GROUP * LANES, p);
     x->done += GROUP;
@@ -157,7 +231,7 @@ LANES_INLINE void soften_rest(softening *x) {
     while (x->done + GROUP <= x->keys) soften_group(x);
 #if GROUP == 2
     if (x->done == x->keys) return;
-    lanes p = lanes_last_power(x->s + x->done * LANES, x->most);
+    lanes p = POWERS(lanes_last_power, x);
     x->l = lanes_add_powers(x->l, p);
     lanes_store(x->s + x->done / GROUP * LANES, p);
 #endif
@@ -169,46 +243,92 @@ LANES_INLINE lanes largest_score(const float *s, int64_t keys, lanes most) {
     return most;
 }
 
-/* Scores of LANES queries and the KEY_STEP keys from `first` to s; returns the larger of `most` and theirs.
- * The products leave units of the processor idle that the exponentials of other queries use: `beside`, a
- * constant at every place of use, makes the next KEY_STEP of those, or as many as there are columns. */
-LANES_INLINE lanes score_keys(lane_work *work, const float *q, int64_t first, float *s, lanes most,
-                              softening *other, const bool beside) {
-    lanes sum[KEY_STEP];
-    const float *k = work->k + first;
-    int64_t left = work->groups, both = !beside ? 0 : left < KEY_STEP / GROUP ? left : KEY_STEP / GROUP;
-    s += first * LANES;
+/* The first sums of KEY_STEP keys from `first`, one group of columns more of them, and what is stored of
+ * them. */
+LANES_INLINE void start_scores(const lane_work *work, int64_t first, lanes *sum) {
+    (void)work, (void)first;
 #pragma GCC unroll 16
-    for (int i = 0; i < KEY_STEP; i++) sum[i] = lanes_set(0.0f);
+    for (int i = 0; i < KEY_STEP; i++)
+#if SCORE_GROUP == 4
+        sum[i] = lanes_set(work->k_start[first + i]);
+#else
+        sum[i] = lanes_set(0.0f);
+#endif
+}
+
+LANES_INLINE void add_group(lanes *sum, const float *k, lanes x) {
+#pragma GCC unroll 16
+    for (int i = 0; i < KEY_STEP; i++)
+#if SCORE_GROUP == 4
+        sum[i] = lanes_dot_bytes(sum[i], k + i, x);
+#else
+        sum[i] = lanes_dot(sum[i], k + i, x);
+#endif
+}
+
+LANES_INLINE void store_scores(float *s, lanes *sum) {
+#pragma GCC unroll 16
+    for (int i = 0; i < KEY_STEP; i++) {
+#if SCORE_GROUP == 4
+        sum[i] = lanes_from_whole(sum[i]);
+#endif
+        lanes_store(s + i * LANES, sum[i]);
+    }
+}
+
+/* Of LANES queries and a tile: where scores go, their units; the same of other queries. */
+typedef struct scoring {
+    const float *q;
+    float *s;
+#if SCORE_GROUP == 4
+    float *unit;
+#endif
+    lanes most;
+    softening *other;
+} scoring;
+
+/* The KEY_STEP keys from `first`; `most` becomes the larger of it and their scores. The products leave units
+ * of the processor idle that the exponentials of other queries use: `beside`, a constant at every place of
+ * use, makes the next KEY_STEP of those, or as many as there are columns. */
+LANES_INLINE void score_keys(lane_work *work, scoring *x, int64_t first, const bool beside) {
+    enum { AT_ONCE = SCORE_GROUP > GROUP ? SCORE_GROUP / GROUP : 1, MOST = KEY_STEP / GROUP / AT_ONCE };
+    lanes sum[KEY_STEP], most = lanes_set(-FLT_MAX);
+    const float *k = work->k + first, *q = x->q;
+    float *s = x->s + first * LANES;
+    int64_t left = work->groups, both = !beside ? 0 : left < MOST ? left : MOST;
+    start_scores(work, first, sum);
     for (left -= both; both > 0; both--, q += ACROSS, k += KEYS) {
-        lanes x = lanes_load(q);
-#pragma GCC unroll 16
-        for (int i = 0; i < KEY_STEP; i++) sum[i] = lanes_dot(sum[i], k + i, x);
-        soften_group(other);
+        add_group(sum, k, lanes_load(q));
+#pragma GCC unroll 2
+        for (int i = 0; i < AT_ONCE; i++) soften_group(x->other);
     }
-    for (; left > 0; left--, q += ACROSS, k += KEYS) {
-        lanes x = lanes_load(q);
+    for (; left > 0; left--, q += ACROSS, k += KEYS) add_group(sum, k, lanes_load(q));
+    store_scores(s, sum);
+    if (work->keys - first < KEY_STEP)
+        most = largest_score(s, work->keys - first, most);
+    else
 #pragma GCC unroll 16
-        for (int i = 0; i < KEY_STEP; i++) sum[i] = lanes_dot(sum[i], k + i, x);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < KEY_STEP; i++) lanes_store(s + i * LANES, sum[i]);
-    if (work->keys - first < KEY_STEP) return largest_score(s, work->keys - first, most);
-#pragma GCC unroll 16
-    for (int i = 0; i < KEY_STEP; i += 2) most = lanes_max(lanes_max(sum[i], sum[i + 1]), most);
-    return most;
+        for (int i = 0; i < KEY_STEP; i += 2) most = lanes_max(lanes_max(sum[i], sum[i + 1]), most);
+#if SCORE_GROUP == 4
+    most = lanes_mul(most, lanes_load(x->unit + first / KEY_STEP * LANES));
+#endif
+    x->most = lanes_max(most, x->most);
 }
 
 /* Scores of the queries from t and the tile to s; returns their new maxima. */
-LANES_INLINE lanes score_tile(lane_work *work, int64_t t, float *s, softening *other) {
-    const float *q = work->q + t;
-    lanes most = lanes_load(work->m + t);
+LANES_INLINE lanes score_tile(lane_work *work, int64_t t, int turn, softening *other) {
+    scoring x = {.q = work->q + t, .s = work->p[turn], .most = lanes_load(work->m + t), .other = other};
+#if SCORE_GROUP == 4
+    x.unit = work->unit[turn];
+    for (int64_t i = 0; i < KEYS / KEY_STEP; i++)
+        lanes_store(x.unit + i * LANES, lanes_mul(lanes_load(work->q_unit + t), lanes_set(work->k_unit[i])));
+#endif
     for (int64_t j = 0; j < work->keys; j += KEY_STEP)
         if (BESIDE && other->done + KEY_STEP <= other->keys)
-            most = score_keys(work, q, j, s, most, other, true);
+            score_keys(work, &x, j, true);
         else
-            most = score_keys(work, q, j, s, most, other, false);
-    return most;
+            score_keys(work, &x, j, false);
+    return x.most;
 }
 
 /* out = out shrink + p V for `columns` columns from c, a constant at every place of use. */
@@ -278,29 +398,35 @@ LANES_INLINE void close_queries(lane_work *work, const cm_attention_block *block
     }
 }
 
-/* LANES queries from t whose scores s of a tile have the new maxima `most`. */
-LANES_INLINE softening start_softening(lane_work *work, int64_t t, float *s, lanes most, lanes *shrink) {
+/* LANES queries from t whose scores of a tile, in p[turn], have the new maxima `most`. */
+LANES_INLINE softening start_softening(lane_work *work, int64_t t, int turn, lanes most, lanes *shrink) {
     lanes grown = lanes_sub(lanes_load(work->m + t), most);
     *shrink = lanes_exp2(lanes_mul(grown, lanes_set(1.0f / SCORE_UNITS)));
     lanes_store(work->m + t, most);
-    return (softening){s, most, lanes_mul(lanes_load(work->l + t), *shrink), work->keys, 0};
+    softening x = {.s = work->p[turn], .most = most, .keys = work->keys};
+#if SCORE_GROUP == 4
+    x.unit = work->unit[turn];
+#endif
+    x.l = lanes_mul(lanes_load(work->l + t), *shrink);
+    return x;
 }
 
 static void attention_lanes(const cm_attention_block *block) {
     lane_work work;
     int64_t queries = block->q.rows, keys = block->k.rows;
     softening x = {.keys = 0};
+    int turn = 0;
     open_queries(&work, block);
     open_keys(&work, block, 0);
-    lanes shrink, most = score_tile(&work, 0, work.p[0], &x);
-    for (int64_t first = 0, next = 0, turns = 0; first < keys; first += KEYS) {
+    lanes shrink, most = score_tile(&work, 0, turn, &x);
+    for (int64_t first = 0, next = 0; first < keys; first += KEYS) {
         open_values(&work, block, first);
-        for (int64_t t = 0; t < queries; t = next, turns++) {
-            x = start_softening(&work, t, work.p[turns % 2], most, &shrink);
+        for (int64_t t = 0; t < queries; t = next, turn = !turn) {
+            x = start_softening(&work, t, turn, most, &shrink);
             next = t + LANES;
             if (next >= queries && first + KEYS < keys) open_keys(&work, block, first + KEYS);
             if (next < queries || first + KEYS < keys)
-                most = score_tile(&work, next < queries ? next : 0, work.p[(turns + 1) % 2], &x);
+                most = score_tile(&work, next < queries ? next : 0, !turn, &x);
             soften_rest(&x);
             lanes_store(work.l + t, x.l);
             gather(&work, &x, shrink, work.out + t);
