@@ -1,15 +1,16 @@
-/* Attention whose scores are products of bytes (AVX512_VNNI) and whose second product takes bfloat16 pairs, as in
- * attention_avx512bf16.c. q times the scale and k are rounded to whole numbers up to 127 in units of a query and
- * of a few keys; q gets 128 added, because vpdpbusd takes unsigned times signed bytes, and the sums begin that
- * much lower. */
+/* Attention whose scores are products of bytes (AVX512_VNNI) and whose second product takes bfloat16 pairs,
+ * as in attention_avx512bf16.c. q times the scale and k are rounded to whole numbers up to 127 in units of a
+ * query and of a few keys; q gets 128 added, because vpdpbusd takes unsigned times signed bytes, and the sums
+ * begin that much lower. */
 #include "base/cpu.h"
 #include "ops/attention.h"
 
 #if defined(__x86_64__)
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vbmi,avx512bf16,avx512vnni,avx2,fma"))), \
-                             apply_to = function)
+#pragma clang attribute push(                                                              \
+    __attribute__((target("avx512f,avx512bw,avx512vbmi,avx512bf16,avx512vnni,avx2,fma"))), \
+    apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512bw,avx512vbmi,avx512bf16,avx512vnni,avx2,fma")
 #endif
@@ -20,15 +21,15 @@
 
 /* f - round(128 (2^(f / 128) - 1)): what a fraction of 7 bits lies above the significand of its power. */
 static const uint8_t excess[128] = {
-    0, 0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 8, 8, 8, 8,
-    8, 8, 9, 9, 9, 9, 9, 9, 9, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 11, 11, 11, 11, 11, 11, 11, 11, 11,
-    11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 9, 9, 9, 9, 9, 9, 9, 8, 8, 8, 8, 8, 7, 7, 7, 7, 7, 6, 6, 6, 6, 5, 5, 5, 4, 4, 4, 3, 3, 3, 3, 2,
-    2, 1, 1, 1, 0,
+    0,  0,  1,  1,  1,  1,  2,  2,  2,  3,  3,  3,  3,  4,  4,  4,  4,  5,  5,  5,  5,  6,  6,  6,  6,  6,
+    7,  7,  7,  7,  7,  8,  8,  8,  8,  8,  8,  9,  9,  9,  9,  9,  9,  9,  10, 10, 10, 10, 10, 10, 10, 10,
+    10, 10, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
+    11, 11, 11, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9,  9,  9,  9,  9,  9,  9,  8,  8,  8,  8,  8,  7,
+    7,  7,  7,  7,  6,  6,  6,  6,  5,  5,  5,  4,  4,  4,  3,  3,  3,  3,  2,  2,  1,  1,  1,  0,
 };
 
-/* The scores are rounded to whole units: the error is at most 0.5 of one in the logarithm and 0.5 of the last place;
- * 2^0 = 1. */
+/* The scores are rounded to whole units: the error is at most 0.5 of one in the logarithm and 0.5 of the last
+ * place; 2^0 = 1. */
 INLINE lanes powers(lanes a, lanes b) {
     const __mmask64 small = 0x5555555555555555u;
     __m512i units = pair_whole(a, b);

@@ -60,8 +60,9 @@ INLINE lanes lanes_exp2(lanes x) {
     return _mm512_scalef_ps(p, k);
 }
 
-/* A bfloat16's bits are its logarithm to base 2 in units of 1/128, from 2^-127, but for the excess of the fraction over
- * it. Scores have such units, or halves of them, and what lies so far below the maximum becomes 0. */
+/* A bfloat16's bits are its logarithm to base 2 in units of 1/128, from 2^-127, but for the excess of the
+ * fraction over it. Scores have such units, or halves of them, and what lies so far below the maximum becomes
+ * 0. */
 INLINE lanes least_score(lanes most) {
     return lanes_sub(most, lanes_set(127 * SCORE_UNITS));
 }
