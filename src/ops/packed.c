@@ -307,22 +307,23 @@ static void finish_row(const product *job, block part, int64_t r, const block_su
     int64_t cols = least(width, packed->out - first);
     const float *row = sums->value + r * width, *bias = job->bias ? job->bias + first : NULL;
     const float *residual = job->residual ? job->residual + at * job->ldr + first : NULL;
-    bool whole = packed->precision == CM_INT8, active = job->activation != CM_ACT_NONE;
-    float values[WIDTH], results[WIDTH], *y = job->y + at * job->ldy + first;
-    if (whole) {
+    bool last = job->activation == CM_ACT_NONE;
+    float values[WIDTH], active[WIDTH], *y = job->y + at * job->ldy + first;
+    if (packed->precision == CM_INT8) {
         scale_row(sums->whole + r * width, job->scale[at], packed->scale + first, bias,
-                  active ? NULL : residual, active ? values : y, cols);
+                  last ? residual : NULL, last ? y : values, cols);
+        if (last) return;
         row = values;
+    } else if (last) {
+        if (residual)
+            add_rows(row, residual, y, cols);
+        else
+            memcpy(y, row, (size_t)cols * sizeof *y);
+        return;
     }
-    if (active)
-        (packed->precision == CM_F32 ? cm_activation_map : cm_activation_coarse)(
-            job->activation, row, residual ? results : y, cols);
-    if (active && residual)
-        add_rows(results, residual, y, cols);
-    else if (!active && !whole && residual)
-        add_rows(row, residual, y, cols);
-    else if (!active && !whole)
-        memcpy(y, row, (size_t)cols * sizeof *y);
+    (packed->precision == CM_F32 ? cm_activation_map : cm_activation_coarse)(job->activation, row,
+                                                                             residual ? active : y, cols);
+    if (residual) add_rows(active, residual, y, cols);
 }
 
 static void multiply_block(const product *job, block part) {

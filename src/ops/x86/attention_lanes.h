@@ -137,7 +137,7 @@ LANES_INLINE void round_queries(lane_work *work, int64_t t, int64_t count) {
 }
 
 LANES_INLINE void round_keys(lane_work *work) {
-    for (int64_t j = 0; j < KEYS; j += KEY_STEP) {
+    for (int64_t j = 0; j < work->keys; j += KEY_STEP) {
         float unit = lanes_common(lanes_unit(work->turned + j, KEYS, work->w));
         lanes start = lanes_set(0.0f);
         work->k_unit[j / KEY_STEP] = unit;
@@ -320,7 +320,7 @@ LANES_INLINE lanes score_tile(lane_work *work, int64_t t, int turn, softening *o
     scoring x = {.q = work->q + t, .s = work->p[turn], .most = lanes_load(work->m + t), .other = other};
 #if SCORE_GROUP == 4
     x.unit = work->unit[turn];
-    for (int64_t i = 0; i < KEYS / KEY_STEP; i++)
+    for (int64_t i = 0; i * KEY_STEP < work->keys; i++)
         lanes_store(x.unit + i * LANES, lanes_mul(lanes_load(work->q_unit + t), lanes_set(work->k_unit[i])));
 #endif
     for (int64_t j = 0; j < work->keys; j += KEY_STEP)
