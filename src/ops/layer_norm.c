@@ -2,7 +2,7 @@
  * [T, d]. With r = 1 / sqrt(var(x) + eps) and h = (x - mean(x)) r: y = h weight + bias; var divides by d.
  * Backward, with k = grad * weight: grad_x = r (k - mean(k) - h mean(k h)), grad_weight = sum grad h,
  * grad_bias = sum grad. Reads attr.eps. Saves mean and r of each row; scratch holds per block of rows
- * the sums of both weight gradients. */
+ * the sums of both weight gradients. out may be x. */
 #include "base/rng.h"
 #include "ops/op_util.h"
 #include "ops/vmath.h"

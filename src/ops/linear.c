@@ -3,8 +3,8 @@
  * grad_weight = g^T x, grad_bias = the sum of the rows of g, grad_residual = grad. Reads attr.activation and
  * attr.packed, which takes the place of weight. Saves the values before the activation when there is one,
  * nothing with packed; scratch holds g (with an activation) and the sums of g over each block of rows, or
- * what the packed product needs. All sums over products are those of ops/gemm.h, the bias being the value
- * that is added to. */
+ * what the packed product needs. With packed out may be residual. All sums over products are those of
+ * ops/gemm.h, the bias being the value that is added to. */
 #include "base/rng.h"
 #include "ops/gemm.h"
 #include "ops/op_util.h"

@@ -224,19 +224,16 @@ static int64_t group_bytes(const cm_packed *packed) {
     return packed->groups ? (int64_t)packed->vector_bytes / packed->groups : 0;
 }
 
-/* What every row of the sums begins with; false when that is nothing. */
-static bool start_row(const product *job, block part, float *start) {
-    const cm_packed *packed = job->packed;
+/* What every row of the sums begins with, of their type; NULL when that is nothing. room [WIDTH] may be used.
+ */
+static const char *start_row(const product *job, block part, float *room) {
     int64_t width = part.vectors * VECTOR, first = part.vector * VECTOR;
-    int64_t cols = least(width, packed->out - first);
-    if (packed->precision == CM_INT8) {
-        memcpy(start, packed->start + first, (size_t)width * sizeof *start);
-        return true;
-    }
-    if (!job->bias) return false;
-    memcpy(start, job->bias + first, (size_t)cols * sizeof *start);
-    for (int64_t j = cols; j < width; j++) start[j] = 0;
-    return true;
+    int64_t cols = least(width, job->packed->out - first);
+    if (job->packed->precision == CM_INT8) return (const char *)(job->packed->start + first);
+    if (!job->bias) return NULL;
+    memcpy(room, job->bias + first, (size_t)cols * sizeof *room);
+    for (int64_t j = cols; j < width; j++) room[j] = 0;
+    return (const char *)room;
 }
 
 /* What comes after the panel of the block that begins at vector, at k: the next panel, the first one at the
@@ -258,9 +255,10 @@ static const char *next_of(const cm_packed *packed, block part, int64_t vector, 
 static void make_sums(const product *job, block part, block_sums *sums) {
     const cm_packed *packed = job->packed;
     const cm_packed_kernel *kernel = packed->kernel;
-    float start[WIDTH];
+    float room[WIDTH];
+    const char *start = start_row(job, part, room);
     int64_t width = part.vectors * VECTOR;
-    bool started = start_row(job, part, start), converted = kernel->input != CM_PACKED_FLOAT;
+    bool converted = kernel->input != CM_PACKED_FLOAT;
     for (int64_t k = 0; k == 0 || k < packed->in; k += kernel->depth) {
         int64_t x_offset = k / (converted ? kernel->group : 1) * (int64_t)sizeof(float);
         cm_packed_tile tile = {.rows = part.rows,
@@ -276,7 +274,7 @@ static void make_sums(const product *job, block part, block_sums *sums) {
                      k / kernel->group * group_bytes(packed);
             tile.next = next_of(packed, part, part.vector + v, k);
             tile.sums = sums->value + v * VECTOR;
-            tile.from = k > 0 ? tile.sums : started ? start + v * VECTOR : NULL;
+            tile.from = k > 0 ? tile.sums : start ? start + v * VECTOR * (int64_t)sizeof(float) : NULL;
             kernel->multiply(&tile);
         }
     }
