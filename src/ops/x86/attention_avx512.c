@@ -10,33 +10,13 @@
 #pragma GCC target("avx512f,avx2,fma")
 #endif
 
-#include <immintrin.h>
-
-#define LANES 16
-#define KEY_STEP 16
-#define COLUMNS 24
 #define GROUP 1
 #define SCORE_GROUP 1
-#define BESIDE true
-typedef __m512 lanes;
-typedef __mmask16 lane_mask;
+#include "ops/x86/attention_vectors512.h"
 
-#define lanes_set _mm512_set1_ps
-#define lanes_add _mm512_add_ps
-#define lanes_sub _mm512_sub_ps
-#define lanes_mul _mm512_mul_ps
-#define lanes_max _mm512_max_ps
-#define lanes_div _mm512_div_ps
 #define lanes_fma _mm512_fmadd_ps
 #define lanes_dot(sum, factor, x) _mm512_fmadd_ps(_mm512_set1_ps(*(factor)), x, sum)
 #define lanes_row(a, b) ((void)(b), (a))
-#define lanes_load _mm512_loadu_ps
-#define lanes_store _mm512_storeu_ps
-#define lanes_load_part(p, mask) _mm512_maskz_loadu_ps(mask, p)
-
-static inline lane_mask lanes_mask(int count) {
-    return (lane_mask)((1u << count) - 1u);
-}
 
 static inline lanes lanes_shift_exponent(lanes p, lanes n) {
     __m512i k = _mm512_slli_epi32(_mm512_castps_si512(n), 23);

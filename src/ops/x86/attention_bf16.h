@@ -1,37 +1,16 @@
-/* Vectors of 16 and probabilities as bfloat16 for the versions of attention that gather pairs with vdpbf16ps.
+/* Pairs and probabilities as bfloat16 for the versions of attention that gather pairs with vdpbf16ps.
  * A probability is made as bfloat16 at once, by integers and a table (AVX512_VBMI). Included once by each
  * version, inside its target. */
 #ifndef CM_OPS_ATTENTION_BF16_H
 #define CM_OPS_ATTENTION_BF16_H
 
+#include "ops/x86/attention_vectors512.h"
 #include <float.h>
-#include <immintrin.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdint.h>
 
-#define LANES 16
-#define KEY_STEP 16
-#define COLUMNS 24
 #define GROUP 2
-#define BESIDE true
-typedef __m512 lanes;
-typedef __mmask16 lane_mask;
-
-#define lanes_set _mm512_set1_ps
-#define lanes_add _mm512_add_ps
-#define lanes_sub _mm512_sub_ps
-#define lanes_mul _mm512_mul_ps
-#define lanes_div _mm512_div_ps
-#define lanes_max _mm512_max_ps
-#define lanes_load _mm512_loadu_ps
-#define lanes_store _mm512_storeu_ps
-#define lanes_load_part(p, mask) _mm512_maskz_loadu_ps(mask, p)
 #define INLINE static inline __attribute__((always_inline))
-
-INLINE lane_mask lanes_mask(int count) {
-    return (lane_mask)((1u << count) - 1u);
-}
 
 /* The pair is spread by the load itself; a compiler's own broadcast would take a unit from the products. */
 INLINE lanes lanes_dot(lanes sum, const float *pair, lanes x) {
