@@ -1,5 +1,5 @@
-/* The vectors of 16 that the AVX-512 versions of attention share (see attention_lanes.h). Included once by each, inside
- * its target. */
+/* The vectors of 16 that the AVX-512 versions of attention share (see attention_lanes.h). Included once by
+ * each, inside its target. */
 #ifndef CM_OPS_ATTENTION_VECTORS512_H
 #define CM_OPS_ATTENTION_VECTORS512_H
 
