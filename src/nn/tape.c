@@ -119,9 +119,8 @@ static float *take_matrix(cm_tape *tape, int64_t rows, int64_t cols) {
     return take(tape, count, sizeof(float));
 }
 
-/* From row to row of a matrix. Rows that a multiple of an even number of lines lie apart would meet in the
- * same few sets of the first cache when a matrix product reads several side by side; a line between them
- * keeps them apart. */
+/* From row to row of a matrix. Wide rows an even number of lines apart would meet in few sets of the first
+ * cache when a matrix product reads several side by side. */
 static int64_t row_distance(int64_t rows, int64_t cols) {
     enum { LINE = 16, WIDE = 256 };
     int64_t lines = cols / LINE + (cols % LINE > 0);

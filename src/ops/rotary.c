@@ -1,8 +1,11 @@
 /* Rotary position embedding (Su et al. 2021), split halves as in GPT-NeoX: table [P, w], of position p the
  * cosines of its w / 2 angles, then their sines (cm_rotary_table); x [T, heads * w], ids: the position of
- * each row, in [0, P) -> [T, heads * w]. For each head and i < h = w / 2, with the table's row of the
- * position: y[i]     = x[i] cos[i] - x[i + h] sin[i] y[i + h] = x[i + h] cos[i] + x[i] sin[i] Reads
- * attr.heads. Backward turns by the negative angle; the table has no gradient. out may be x. */
+ * each row, in [0, P) -> [T, heads * w]. For each head and i < h = w / 2, with the row's angles:
+ *
+ *   y[i]     = x[i] cos[i] - x[i + h] sin[i]
+ *   y[i + h] = x[i + h] cos[i] + x[i] sin[i]
+ *
+ * Reads attr.heads. Backward turns by the negative angle; the table has no gradient. out may be x. */
 #include "ops/rotary.h"
 #include "base/rng.h"
 #include "ops/op_util.h"

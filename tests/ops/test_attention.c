@@ -98,7 +98,7 @@ static bool takes_bytes(int64_t w) {
 #endif
 }
 
-/* Rounds `rows` rows of w numbers, stride apart, as scores in bytes take them: to whole numbers up to 127 in
+/* Rounds `count` rows of w numbers, stride apart, as scores in bytes take them: to whole numbers up to 127 in
  * units of the largest of them; by is a factor that they have meanwhile. */
 static void round_rows(float *rows, int64_t count, int64_t stride, int64_t w, float by) {
     float most = 0;

@@ -1,6 +1,7 @@
 /* The vector math, the fused activations, the fixed-order sums and dropout's random numbers. */
 #include "base/rng.h"
 #include "ops/op_util.h"
+#include "ops/rotary.h"
 #include "ops/vmath.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -244,6 +245,30 @@ static void test_best_version(void **state) {
     assert_string_equal(cm_op_best(&op)->name, "plain");
 }
 
+/* Angles of rotary positions up to 10,000: sine and cosine of the float product, in strided rows, for any
+ * team. */
+static void test_rotary_table(void **state) {
+    enum { POSITIONS = 10000, HALF = 3, STRIDE = 2 * HALF + 2 };
+    const float frequencies[HALF] = {1, 0.3f, 1e-4f};
+    float *alone = malloc(POSITIONS * STRIDE * sizeof *alone),
+          *shared = calloc(POSITIONS * STRIDE, sizeof *shared);
+    cm_team *team = cm_team_create(3);
+    (void)state;
+    cm_rotary_table(NULL, frequencies, (cm_mat){alone, POSITIONS, 2 * HALF, STRIDE});
+    cm_rotary_table(team, frequencies, (cm_mat){shared, POSITIONS, 2 * HALF, STRIDE});
+    for (int p = 0; p < POSITIONS; p++)
+        for (int i = 0; i < HALF; i++) {
+            const float *row = alone + (ptrdiff_t)p * STRIDE;
+            double angle = (double)((float)p * frequencies[i]);
+            assert_true(fabs((double)row[i] - cos(angle)) <= 1e-6);
+            assert_true(fabs((double)row[HALF + i] - sin(angle)) <= 1e-6);
+            assert_memory_equal(row, shared + (ptrdiff_t)p * STRIDE, 2 * HALF * sizeof *row);
+        }
+    cm_team_destroy(team);
+    free(alone);
+    free(shared);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vmath_errors),   cmocka_unit_test(test_vmath_ends),
@@ -251,6 +276,7 @@ int main(void) {
         cmocka_unit_test(test_blocks),         cmocka_unit_test(test_dropout_numbers),
         cmocka_unit_test(test_losses_by_hand), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_best_version),   cmocka_unit_test(test_coarse_activations),
+        cmocka_unit_test(test_rotary_table),
     };
     return cmocka_run_group_tests_name("op helpers", tests, NULL, NULL);
 }

@@ -73,7 +73,7 @@ typedef struct lane_work {
     _Alignas(64) float k[WIDTH * KEYS];     /* [groups, KEYS], zeros beyond the keys */
     _Alignas(64) float v[KEYS * WIDTH];     /* [keys / GROUP, wide], the same */
     _Alignas(64) float rows[KEYS * WIDTH];  /* of what is transposed */
-    _Alignas(64) float p[2][KEYS * LANES];  /* scores, then probabilities of LANES queries, a turn */
+    _Alignas(64) float p[2][KEYS * LANES];  /* scores, then probabilities of LANES queries and the next */
 #if SCORE_GROUP == 4
     _Alignas(64) float turned[WIDTH * KEYS];             /* of what becomes bytes */
     _Alignas(64) float unit[2][KEYS / KEY_STEP * LANES]; /* of the scores in p */
@@ -315,11 +315,11 @@ LANES_INLINE void score_keys(lane_work *work, scoring *x, int64_t first, const b
     x->most = lanes_max(most, x->most);
 }
 
-/* Scores of the queries from t and the tile to s; returns their new maxima. */
-LANES_INLINE lanes score_tile(lane_work *work, int64_t t, int turn, softening *other) {
-    scoring x = {.q = work->q + t, .s = work->p[turn], .most = lanes_load(work->m + t), .other = other};
+/* Scores of the queries from t and the tile to p[slot]; returns their new maxima. */
+LANES_INLINE lanes score_tile(lane_work *work, int64_t t, int slot, softening *other) {
+    scoring x = {.q = work->q + t, .s = work->p[slot], .most = lanes_load(work->m + t), .other = other};
 #if SCORE_GROUP == 4
-    x.unit = work->unit[turn];
+    x.unit = work->unit[slot];
     for (int64_t i = 0; i * KEY_STEP < work->keys; i++)
         lanes_store(x.unit + i * LANES, lanes_mul(lanes_load(work->q_unit + t), lanes_set(work->k_unit[i])));
 #endif
@@ -398,14 +398,14 @@ LANES_INLINE void close_queries(lane_work *work, const cm_attention_block *block
     }
 }
 
-/* LANES queries from t whose scores of a tile, in p[turn], have the new maxima `most`. */
-LANES_INLINE softening start_softening(lane_work *work, int64_t t, int turn, lanes most, lanes *shrink) {
+/* LANES queries from t whose scores of a tile, in p[slot], have the new maxima `most`. */
+LANES_INLINE softening start_softening(lane_work *work, int64_t t, int slot, lanes most, lanes *shrink) {
     lanes grown = lanes_sub(lanes_load(work->m + t), most);
     *shrink = lanes_exp2(lanes_mul(grown, lanes_set(1.0f / SCORE_UNITS)));
     lanes_store(work->m + t, most);
-    softening x = {.s = work->p[turn], .most = most, .keys = work->keys};
+    softening x = {.s = work->p[slot], .most = most, .keys = work->keys};
 #if SCORE_GROUP == 4
-    x.unit = work->unit[turn];
+    x.unit = work->unit[slot];
 #endif
     x.l = lanes_mul(lanes_load(work->l + t), *shrink);
     return x;
@@ -415,18 +415,18 @@ static void attention_lanes(const cm_attention_block *block) {
     lane_work work;
     int64_t queries = block->q.rows, keys = block->k.rows;
     softening x = {.keys = 0};
-    int turn = 0;
+    int slot = 0;
     open_queries(&work, block);
     open_keys(&work, block, 0);
-    lanes shrink, most = score_tile(&work, 0, turn, &x);
+    lanes shrink, most = score_tile(&work, 0, slot, &x);
     for (int64_t first = 0, next = 0; first < keys; first += KEYS) {
         open_values(&work, block, first);
-        for (int64_t t = 0; t < queries; t = next, turn = !turn) {
-            x = start_softening(&work, t, turn, most, &shrink);
+        for (int64_t t = 0; t < queries; t = next, slot = !slot) {
+            x = start_softening(&work, t, slot, most, &shrink);
             next = t + LANES;
             if (next >= queries && first + KEYS < keys) open_keys(&work, block, first + KEYS);
             if (next < queries || first + KEYS < keys)
-                most = score_tile(&work, next < queries ? next : 0, !turn, &x);
+                most = score_tile(&work, next < queries ? next : 0, !slot, &x);
             soften_rest(&x);
             lanes_store(work.l + t, x.l);
             gather(&work, &x, shrink, work.out + t);
